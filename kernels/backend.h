@@ -1,0 +1,238 @@
+/* backend.h - what a place that can compute must offer.
+ *
+ * A backend opens devices.  A device is memory, a clock and a table of kernels.
+ * Kernels are pure: they read and write the tensors given, allocate nothing
+ * that outlives the call, print nothing, and run in issue order, as on one CUDA stream.
+ * A NULL kernel means "not here"; a method's plan() asks SPS_NEED() first.
+ *
+ * Every kernel takes a row range [begin, end) of the packed t rows, so that
+ * workspace, progress and Ctrl-C do not depend on t.  Buffers with a leading t
+ * are whole and indexed by the packed row; buffers with a leading r hold the
+ * rows of the range only.  A row that may read nothing gets output 0, lse -inf.
+ */
+#ifndef SPS_KERNELS_BACKEND_H
+#define SPS_KERNELS_BACKEND_H
+
+#include "base/tensor.h"
+
+SPS_BEGIN_DECLS
+
+/* ---- the problem: shapes and visibility (docs/methods, letters in tensor.h) ---- */
+
+struct sps_shape {
+    int64_t h, g, t, s, dk, dv;
+    int64_t n;            /* sequences packed one after the other */
+    const int64_t *cu_q;  /* [n+1] first row of each sequence; host memory */
+    const int64_t *cu_k;  /* [n+1] first key of each sequence; host memory */
+    const int64_t *pos;   /* [t] position of each row in its sequence, ascending
+                             within it; host memory.  NULL: the last t_n of s_n */
+    bool causal;          /* key j visible to row i iff j <= pos(i); else all */
+    double scale;         /* c of softmax(c q.k) */
+};
+
+struct sps_qkv {
+    struct sps_tensor q; /* [t,h,dk] */
+    struct sps_tensor k; /* [s,g,dk] */
+    struct sps_tensor v; /* [s,g,dv] */
+};
+
+struct sps_rows {
+    int64_t begin, end;
+};
+
+/* Sequence of packed row `row`; its position; how many keys it sees. */
+int64_t sps_shape_sequence(const struct sps_shape *shape, int64_t row);
+int64_t sps_shape_pos(const struct sps_shape *shape, int64_t sequence, int64_t row);
+int64_t sps_shape_visible(const struct sps_shape *shape, int64_t sequence, int64_t row);
+
+/* Keys of sequence n; blocks of `block` keys of the longest sequence. */
+int64_t sps_shape_keys(const struct sps_shape *shape, int64_t sequence);
+int64_t sps_shape_blocks(const struct sps_shape *shape, int64_t block);
+
+/* (query, key) pairs that full attention reads, over all rows of one head. */
+double sps_shape_pairs(const struct sps_shape *shape);
+
+/* The tokens a row reads beside or instead of an index: j <= pos with
+ * pos - j < window, or j < sink.  window 0: none.  `all`: every visible key. */
+struct sps_band {
+    bool all;
+    int64_t window, sink;
+};
+
+/* True when row position `pos` reads key `j` through the band. */
+static inline bool sps_band_has(const struct sps_band *band, int64_t pos, int64_t j)
+{
+    return band->all || (j <= pos && pos - j < band->window) || j < band->sink;
+}
+
+/* ---- compression: key m of a sequence covers tokens [m u, m u + l) ---- */
+
+struct sps_compression {
+    int64_t l, u;       /* block and stride, tokens */
+    const int64_t *cu;  /* [n+1] first compressed key of each sequence; host */
+};
+
+/* Compressed keys of a sequence of s_n tokens: those with m u + l <= s_n. */
+int64_t sps_compressed_count(int64_t s_n, int64_t l, int64_t u);
+
+/* Fill cu[n+1]; returns the total. */
+int64_t sps_compressed_offsets(const struct sps_shape *shape, int64_t l, int64_t u,
+                               int64_t *cu);
+
+/* Compressed keys of sequence position `pos` that are visible: last token <= pos. */
+int64_t sps_compressed_visible(int64_t pos, int64_t l, int64_t u);
+
+/* ---- selection ---- */
+
+/* How top-k keeps blocks: min(count, visible) of them, the forced ones first
+ * (blocks < init, the own block and its local-1 predecessors), then the best
+ * scores, the more recent of equals first.  local 0: the own block competes. */
+struct sps_rule {
+    int64_t block, count, init, local;
+};
+
+/* Which units (runs of `block` keys, numbered from 0 in their sequence) each
+ * row reads: ascending int32, one list per row and index head.
+ * Bounded: list[t, heads, width], -1 after the last.  Packed: list[offset[i] ..
+ * offset[i+1]), i = row * heads + head, and width 0. */
+struct sps_index {
+    int64_t t, heads; /* heads: h, g or 1 */
+    int64_t block, width;
+    int32_t *list;
+    int64_t *offset;
+};
+
+/* Host view of one list: its start, and how many units stand there. */
+const int32_t *sps_index_list(const struct sps_index *index, int64_t row, int64_t head,
+                              int64_t *count);
+
+/* The index head that query head `head` of h reads. */
+static inline int64_t sps_index_head(const struct sps_index *index, int64_t h, int64_t head)
+{
+    return head * index->heads / h;
+}
+
+/* ---- kernels ---- */
+
+struct sps_device;
+
+struct sps_kernels {
+    /* o[t,h,dv], lse[t,h] (natural log, or NULL) over the band's tokens. */
+    enum sps_status (*dense)(struct sps_device *dev, const struct sps_shape *shape,
+                             const struct sps_qkv *in, const struct sps_band *band,
+                             struct sps_rows rows, float *o, float *lse);
+
+    /* out[m,g,d] = mean of the l keys of each compressed key; x[s,g,d]. */
+    enum sps_status (*compress_mean)(struct sps_device *dev, const struct sps_shape *shape,
+                                     const struct sps_tensor *x,
+                                     const struct sps_compression *by, float *out);
+
+    /* out[m,g,d] = flatten(x of the l keys + pe) w; w[g, l*d, d], pe[g,l,d] or
+     * absent.  NSA eq. 7 with a linear map (arXiv 2502.11089 section 3.3.1). */
+    enum sps_status (*compress_linear)(struct sps_device *dev, const struct sps_shape *shape,
+                                       const struct sps_tensor *x,
+                                       const struct sps_tensor *pe,
+                                       const struct sps_tensor *w,
+                                       const struct sps_compression *by, float *out);
+
+    /* Attention over compressed keys, and the score of every selection block:
+     * scores[r,g,nb] = sum over the group's heads and over compressed keys of
+     * p * (strides of the block that the key's window covers), NSA eq. 8-10.
+     * nb = sps_shape_blocks(shape, block).  Blocks past the last are 0. */
+    enum sps_status (*compressed)(struct sps_device *dev, const struct sps_shape *shape,
+                                  const struct sps_tensor *q, const float *k_cmp,
+                                  const float *v_cmp, const struct sps_compression *by,
+                                  int64_t block, struct sps_rows rows, float *o, float *lse,
+                                  float *scores);
+
+    /* scores[r,h,nb] = q . mean of each whole block (means[m,g,dk] of
+     * compression l = u = block), unscaled; a short last block gets 0.  MoBA eq. 6. */
+    enum sps_status (*gate)(struct sps_device *dev, const struct sps_shape *shape,
+                            const struct sps_tensor *q, const float *means,
+                            const struct sps_compression *by, struct sps_rows rows,
+                            float *scores);
+
+    /* scores[r,heads,nb] = true attention mass of each block, summed over the
+     * query heads that share an index head (heads: h or g).  Exact, streaming. */
+    enum sps_status (*mass)(struct sps_device *dev, const struct sps_shape *shape,
+                            const struct sps_qkv *in, int64_t block, int64_t heads,
+                            struct sps_rows rows, float *scores);
+
+    /* scores[r,heads,nb] = Philox uniforms keyed by (seed, head, position, block). */
+    enum sps_status (*noise)(struct sps_device *dev, const struct sps_shape *shape,
+                             uint64_t seed, int64_t block, int64_t heads,
+                             struct sps_rows rows, float *scores);
+
+    /* Write the lists of rows [begin, end) of a bounded index (its t, heads, block, width
+     * and list are set; width >= count).  SPS_ENUMERIC on a NaN score, with its place. */
+    enum sps_status (*topk)(struct sps_device *dev, const struct sps_shape *shape,
+                            const float *scores, const struct sps_rule *rule,
+                            struct sps_rows rows, struct sps_index *index);
+
+    /* o, lse as dense, over the union of the index's tokens and the band's. */
+    enum sps_status (*attend)(struct sps_device *dev, const struct sps_shape *shape,
+                              const struct sps_qkv *in, const struct sps_index *index,
+                              const struct sps_band *band, struct sps_rows rows, float *o,
+                              float *lse);
+
+    /* o[t,h,dv] = sum over b of gate[t,h,b] part[b][t,h,dv]; gate NULL: constants. */
+    enum sps_status (*combine)(struct sps_device *dev, const struct sps_shape *shape,
+                               int64_t parts, const float *const *part, const float *gate,
+                               const float *constant, struct sps_rows rows, float *o);
+
+    /* p[r,s_n] = causal softmax of query head `head`, 0 where not visible; the
+     * range must lie in one sequence.  Rows of float32 for the metrics. */
+    enum sps_status (*probs)(struct sps_device *dev, const struct sps_shape *shape,
+                             const struct sps_qkv *in, int64_t head, struct sps_rows rows,
+                             float *p);
+};
+
+struct sps_backend {
+    const char *name; /* in YAML and CSV: "ref", "cpu", "cuda" */
+    const char *summary;
+    /* The input type its kernels take for a wished one (ref and cpu: always float32). */
+    enum sps_dtype (*accepts)(enum sps_dtype wish);
+    enum sps_status (*open)(struct sps_device *dev, int threads); /* all or nothing */
+    void (*close)(struct sps_device *dev);
+    enum sps_status (*alloc)(struct sps_device *dev, size_t bytes, void **mem);
+    void (*free)(struct sps_device *dev, void *mem);
+    enum sps_status (*upload)(struct sps_device *dev, void *to, const void *from, size_t bytes);
+    enum sps_status (*download)(struct sps_device *dev, void *to, const void *from,
+                                size_t bytes);
+    /* A mark in issue order; seconds between two marks, waiting for the second. */
+    enum sps_status (*mark)(struct sps_device *dev, int slot);
+    enum sps_status (*elapsed)(struct sps_device *dev, int from, int to, double *seconds);
+    /* Push the working set out of the last-level cache, outside any timing. */
+    enum sps_status (*flush)(struct sps_device *dev);
+};
+
+enum { SPS_MARKS = 64 };
+
+struct sps_device {
+    const struct sps_backend *backend;
+    struct sps_kernels kernels;
+    const char *impl; /* set by each kernel: the variant that ran last */
+    char name[128];   /* "AMD EPYC, 2 threads, OpenBLAS Zen" */
+    int threads;
+    size_t memory_bytes; /* what a point may use */
+    void *state;         /* the backend's own */
+};
+
+/* Return SPS_ENOTSUP from this function unless the device has the kernel. */
+#define SPS_NEED(dev, kernel)                                                            \
+    do {                                                                                 \
+        if (!(dev)->kernels.kernel)                                                      \
+            return sps_fail(SPS_ENOTSUP, "backend %s has no kernel '%s'",                \
+                            (dev)->backend->name, #kernel);                              \
+    } while (0)
+
+extern const struct sps_backend *const sps_backends[]; /* ends with NULL */
+const struct sps_backend *sps_backend_find(const char *name);
+
+/* Open by name with `threads` (0: all); close tolerates a zeroed device. */
+enum sps_status sps_device_open(const char *name, int threads, struct sps_device *dev);
+void sps_device_close(struct sps_device *dev);
+
+SPS_END_DECLS
+
+#endif

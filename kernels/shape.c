@@ -1,0 +1,91 @@
+/* shape.c - visibility, compression geometry and index access: the arithmetic
+ * that every backend shares. */
+#include "kernels/backend.h"
+
+int64_t sps_shape_sequence(const struct sps_shape *shape, int64_t row)
+{
+    int64_t low = 0, high = shape->n - 1;
+
+    while (low < high) {
+        int64_t mid = (low + high + 1) / 2;
+        if (shape->cu_q[mid] <= row)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return low;
+}
+
+int64_t sps_shape_keys(const struct sps_shape *shape, int64_t sequence)
+{
+    return shape->cu_k[sequence + 1] - shape->cu_k[sequence];
+}
+
+int64_t sps_shape_pos(const struct sps_shape *shape, int64_t sequence, int64_t row)
+{
+    if (shape->pos)
+        return shape->pos[row];
+    return sps_shape_keys(shape, sequence) - (shape->cu_q[sequence + 1] - row);
+}
+
+int64_t sps_shape_visible(const struct sps_shape *shape, int64_t sequence, int64_t row)
+{
+    return shape->causal ? sps_shape_pos(shape, sequence, row) + 1
+                         : sps_shape_keys(shape, sequence);
+}
+
+int64_t sps_shape_blocks(const struct sps_shape *shape, int64_t block)
+{
+    int64_t longest = 0;
+
+    for (int64_t i = 0; i < shape->n; i++)
+        if (sps_shape_keys(shape, i) > longest)
+            longest = sps_shape_keys(shape, i);
+    return (longest + block - 1) / block;
+}
+
+double sps_shape_pairs(const struct sps_shape *shape)
+{
+    double pairs = 0;
+
+    for (int64_t i = 0; i < shape->n; i++)
+        for (int64_t r = shape->cu_q[i]; r < shape->cu_q[i + 1]; r++)
+            pairs += (double)sps_shape_visible(shape, i, r);
+    return pairs;
+}
+
+int64_t sps_compressed_count(int64_t s_n, int64_t l, int64_t u)
+{
+    return s_n < l ? 0 : (s_n - l) / u + 1;
+}
+
+int64_t sps_compressed_offsets(const struct sps_shape *shape, int64_t l, int64_t u,
+                               int64_t *cu)
+{
+    cu[0] = 0;
+    for (int64_t i = 0; i < shape->n; i++)
+        cu[i + 1] = cu[i] + sps_compressed_count(sps_shape_keys(shape, i), l, u);
+    return cu[shape->n];
+}
+
+int64_t sps_compressed_visible(int64_t pos, int64_t l, int64_t u)
+{
+    return sps_compressed_count(pos + 1, l, u);
+}
+
+const int32_t *sps_index_list(const struct sps_index *index, int64_t row, int64_t head,
+                              int64_t *count)
+{
+    int64_t i = row * index->heads + head;
+
+    if (index->offset) {
+        *count = index->offset[i + 1] - index->offset[i];
+        return index->list + index->offset[i];
+    }
+    const int32_t *list = index->list + i * index->width;
+    int64_t n = 0;
+    while (n < index->width && list[n] >= 0)
+        n++;
+    *count = n;
+    return list;
+}

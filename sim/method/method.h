@@ -1,0 +1,128 @@
+/* method.h - an attention method: decide what to read, then read only that.
+ *
+ *   plan    host, once per problem: reject what this device cannot run, say how
+ *           much memory it needs, predict the cost.  What plan accepts must run.
+ *   begin   device: once per pass, work that all rows share (compressed keys).
+ *   select  device: which units rows [begin, end) will read.  NULL: no index.
+ *   attend  device: their output, from what was selected and no more.
+ *
+ * To add one: write sim/method/NAME.c and its line in sim/method/method.c
+ * (docs/adding-a-method.md).
+ */
+#ifndef SPS_SIM_METHOD_METHOD_H
+#define SPS_SIM_METHOD_METHOD_H
+
+#include "base/option.h"
+#include "kernels/backend.h"
+
+enum sps_stage {
+    SPS_STAGE_COMPRESS,
+    SPS_STAGE_SCORE,
+    SPS_STAGE_SELECT,
+    SPS_STAGE_INVERT,
+    SPS_STAGE_ATTEND,
+    SPS_STAGE_WINDOW,
+    SPS_STAGE_COMBINE,
+    SPS_STAGE_COUNT
+};
+
+const char *sps_stage_name(enum sps_stage stage);
+
+/* Tensors that some methods take beside q, k, v; absent ones have data NULL. */
+struct sps_extras {
+    struct sps_tensor gate;     /* [t,h,3] float32: compressed, selected, window */
+    struct sps_tensor w_k, w_v; /* [g, l*dk, dk], [g, l*dv, dv] */
+    struct sps_tensor pe_k;     /* [g,l,dk] */
+    struct sps_index given;     /* list NULL: absent; host memory */
+};
+
+struct sps_problem {
+    struct sps_shape shape;
+    struct sps_qkv in;       /* on the device, of `dtype` */
+    struct sps_extras extra; /* on the device, but for `given` */
+    enum sps_dtype dtype;
+    uint64_t seed;
+};
+
+/* Work of one stage by arithmetic: multiply-add is 2, softmax is not counted;
+ * bytes cross memory once.  `pairs` are the (query head, key) pairs read. */
+struct sps_cost {
+    double flops, bytes;
+};
+
+struct sps_plan {
+    const struct sps_method *method; /* in */
+    const void *options;             /* in: the method's own struct, checked */
+    const struct sps_problem *problem; /* in */
+    struct sps_device *dev;            /* in */
+
+    /* out: what is read beside the index, and the index's form (heads 0: none) */
+    struct sps_band band;
+    int64_t index_heads, index_block, index_width;
+    int64_t unit;            /* tokens per unit for recall_set; 0: none */
+    struct sps_rule rule;    /* count and forced set, for the oracle of the same kind */
+    size_t fixed_bytes;      /* device workspace for the whole pass */
+    size_t row_bytes;        /* device workspace per row of a chunk */
+    double density_requested; /* min(1, k B / s) */
+    double pairs;            /* predicted pairs of the attend stage, all heads */
+    struct sps_cost cost[SPS_STAGE_COUNT]; /* predicted */
+};
+
+/* One pass over the rows.  The caller allocates everything here. */
+struct sps_call {
+    const struct sps_plan *plan;
+    struct sps_device *dev;
+    struct sps_index index; /* on the device; as planned, all t rows */
+    void *fixed;            /* plan->fixed_bytes */
+    void *scratch;          /* plan->row_bytes * chunk rows */
+    float *o;               /* [t,h,dv] */
+    float *lse;             /* [t,h] */
+    struct sps_trace *trace; /* NULL: stages are not timed */
+};
+
+/* Seconds and kernel of each stage of one traced pass. */
+struct sps_trace {
+    double seconds[SPS_STAGE_COUNT];
+    const char *impl[SPS_STAGE_COUNT];
+};
+
+/* Run `kernel` as part of `stage`, timing it when the call is traced. */
+#define SPS_RUN(call, stage, kernel)                                                     \
+    do {                                                                                 \
+        SPS_TRY(sps_stage_begin((call), (stage)));                                       \
+        SPS_TRY(kernel);                                                                 \
+        SPS_TRY(sps_stage_end((call), (stage)));                                         \
+    } while (0)
+enum sps_status sps_stage_begin(struct sps_call *call, enum sps_stage stage);
+enum sps_status sps_stage_end(struct sps_call *call, enum sps_stage stage);
+
+struct sps_method {
+    const char *name; /* in YAML and CSV: "full", "nsa", "moba" */
+    const char *summary;
+    const char *source;               /* paper, section */
+    const struct sps_option *options; /* ends with a zero entry, or NULL */
+    size_t options_size;
+    bool oracle; /* reads the answer: flagged, and never competes on time */
+    bool idle;   /* computes nothing worth comparing (null) */
+    enum sps_status (*plan)(struct sps_plan *plan);
+    enum sps_status (*begin)(struct sps_call *call); /* or NULL */
+    enum sps_status (*select)(struct sps_call *call, struct sps_rows rows); /* or NULL */
+    enum sps_status (*attend)(struct sps_call *call, struct sps_rows rows);
+    /* The cost of a finished pass whose attend stage read `pairs` pairs. */
+    void (*cost)(const struct sps_plan *plan, double pairs, struct sps_cost *cost);
+    /* Fit free constants to the full output o[count,h,dv] at rows[count] (host), then
+     * redo the output.  NULL: nothing to fit.  Rows used here must not be reported. */
+    bool (*fits)(const void *options);
+    enum sps_status (*fit)(struct sps_call *call, const int64_t *rows, int64_t count,
+                           const float *o_full, double *constants);
+    /* A named intermediate of a finished pass ("o_cmp"), on the device; false: no such. */
+    bool (*peek)(const struct sps_call *call, const char *name, struct sps_tensor *x);
+};
+
+extern const struct sps_method *const sps_methods[]; /* ends with NULL */
+const struct sps_method *sps_method_find(const char *name);
+
+/* Cut `bytes` from an arena whose base may be NULL (then only *used grows). */
+void *sps_arena_take(void *base, size_t *used, size_t bytes);
+
+#endif
