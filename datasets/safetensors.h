@@ -53,7 +53,8 @@ struct sps_meta {
 };
 
 /* Write tensors and metadata to `path`: a temporary file, fsync, rename. */
-enum sps_status sps_safetensors_write(const char *path, const struct sps_named_tensor *tensors,
+enum sps_status sps_safetensors_write(const char *path,
+                                      const struct sps_named_tensor *tensors,
                                       int64_t count, const struct sps_meta *meta,
                                       int64_t meta_count);
 

@@ -187,6 +187,11 @@ struct sps_kernels {
                              float *p);
 };
 
+/* Measured ceilings: matrix products of the usual input type, and memory. */
+struct sps_roofs {
+    double matrix_flops, read_bytes, copy_bytes; /* per second */
+};
+
 struct sps_backend {
     const char *name; /* in YAML and CSV: "ref", "cpu", "cuda" */
     const char *summary;
@@ -194,7 +199,7 @@ struct sps_backend {
     enum sps_dtype (*accepts)(enum sps_dtype wish);
     enum sps_status (*open)(struct sps_device *dev, int threads); /* all or nothing */
     void (*close)(struct sps_device *dev);
-    enum sps_status (*alloc)(struct sps_device *dev, size_t bytes, void **mem);
+    enum sps_status (*alloc)(struct sps_device *dev, size_t bytes, void **mem); /* zeroed */
     void (*free)(struct sps_device *dev, void *mem);
     enum sps_status (*upload)(struct sps_device *dev, void *to, const void *from, size_t bytes);
     enum sps_status (*download)(struct sps_device *dev, void *to, const void *from,
@@ -202,6 +207,8 @@ struct sps_backend {
     /* A mark in issue order; seconds between two marks, waiting for the second. */
     enum sps_status (*mark)(struct sps_device *dev, int slot);
     enum sps_status (*elapsed)(struct sps_device *dev, int from, int to, double *seconds);
+    /* Measure what this device can do at best, in about a second.  NULL: unknown. */
+    enum sps_status (*roofs)(struct sps_device *dev, struct sps_roofs *roofs);
     /* Push the working set out of the last-level cache, outside any timing. */
     enum sps_status (*flush)(struct sps_device *dev);
 };

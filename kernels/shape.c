@@ -30,8 +30,10 @@ int64_t sps_shape_pos(const struct sps_shape *shape, int64_t sequence, int64_t r
 
 int64_t sps_shape_visible(const struct sps_shape *shape, int64_t sequence, int64_t row)
 {
-    return shape->causal ? sps_shape_pos(shape, sequence, row) + 1
-                         : sps_shape_keys(shape, sequence);
+    int64_t keys = sps_shape_keys(shape, sequence);
+    int64_t visible = shape->causal ? sps_shape_pos(shape, sequence, row) + 1 : keys;
+
+    return visible < 0 ? 0 : visible > keys ? keys : visible;
 }
 
 int64_t sps_shape_blocks(const struct sps_shape *shape, int64_t block)

@@ -1,6 +1,7 @@
 /* method.c - the registry of methods, and what all of them share. */
 #include "sim/method/method.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Every method, in the order that --help and reports show them. */
@@ -28,6 +29,21 @@ const struct sps_method *sps_method_find(const char *name)
         if (strcmp((*m)->name, name) == 0)
             return *m;
     return NULL;
+}
+
+enum sps_status sps_plan_make(const struct sps_method *method, const void *options,
+                              const struct sps_problem *problem, struct sps_device *dev,
+                              struct sps_plan *plan)
+{
+    *plan = (struct sps_plan){
+        .method = method, .options = options, .problem = problem, .dev = dev};
+    return method->plan(plan);
+}
+
+void sps_plan_free(struct sps_plan *plan)
+{
+    free((void *)plan->by.cu);
+    plan->by.cu = NULL;
 }
 
 const char *sps_stage_name(enum sps_stage stage)

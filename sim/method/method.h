@@ -44,10 +44,15 @@ struct sps_problem {
     uint64_t seed;
 };
 
-/* Work of one stage by arithmetic: multiply-add is 2, softmax is not counted;
- * bytes cross memory once.  `pairs` are the (query head, key) pairs read. */
+/* Work of one stage by arithmetic: multiply-add is 2, softmax is not counted; bytes
+ * cross memory once per use. */
 struct sps_cost {
     double flops, bytes;
+};
+
+/* (query head, key) pairs that a pass read: index and band together, index alone. */
+struct sps_pairs {
+    double both, index;
 };
 
 struct sps_plan {
@@ -61,10 +66,13 @@ struct sps_plan {
     int64_t index_heads, index_block, index_width;
     int64_t unit;            /* tokens per unit for recall_set; 0: none */
     struct sps_rule rule;    /* count and forced set, for the oracle of the same kind */
+    struct sps_compression by; /* compressed keys or block means; cu owned, or NULL */
+    int64_t compressed;      /* how many, all sequences */
     size_t fixed_bytes;      /* device workspace for the whole pass */
     size_t row_bytes;        /* device workspace per row of a chunk */
     double density_requested; /* min(1, k B / s) */
-    double pairs;            /* predicted pairs of the attend stage, all heads */
+    struct sps_pairs pairs;  /* predicted, all heads */
+    char note[64];           /* for the `gate` column: where free parameters came from */
     struct sps_cost cost[SPS_STAGE_COUNT]; /* predicted */
 };
 
@@ -108,16 +116,23 @@ struct sps_method {
     enum sps_status (*begin)(struct sps_call *call); /* or NULL */
     enum sps_status (*select)(struct sps_call *call, struct sps_rows rows); /* or NULL */
     enum sps_status (*attend)(struct sps_call *call, struct sps_rows rows);
-    /* The cost of a finished pass whose attend stage read `pairs` pairs. */
-    void (*cost)(const struct sps_plan *plan, double pairs, struct sps_cost *cost);
-    /* Fit free constants to the full output o[count,h,dv] at rows[count] (host), then
-     * redo the output.  NULL: nothing to fit.  Rows used here must not be reported. */
+    /* The cost of each stage of a pass that read `pairs`. */
+    void (*cost)(const struct sps_plan *plan, struct sps_pairs pairs, struct sps_cost *cost);
+    /* Whether these options want constants fitted to the full output; NULL: never. */
     bool (*fits)(const void *options);
+    /* Fit them after a pass, from o_full[count,h,dv] (host) at rows[count], redo the
+     * output and describe the constants in note.  Those rows must not be reported. */
     enum sps_status (*fit)(struct sps_call *call, const int64_t *rows, int64_t count,
-                           const float *o_full, double *constants);
+                           const float *o_full, char *note, size_t size);
     /* A named intermediate of a finished pass ("o_cmp"), on the device; false: no such. */
     bool (*peek)(const struct sps_call *call, const char *name, struct sps_tensor *x);
 };
+
+/* Plan `problem`; sps_plan_free() ends *plan, also after a failure. */
+enum sps_status sps_plan_make(const struct sps_method *method, const void *options,
+                              const struct sps_problem *problem, struct sps_device *dev,
+                              struct sps_plan *plan);
+void sps_plan_free(struct sps_plan *plan);
 
 extern const struct sps_method *const sps_methods[]; /* ends with NULL */
 const struct sps_method *sps_method_find(const char *name);

@@ -72,4 +72,13 @@ enum sps_status sps_experiment_parse(const char *text, size_t size, const char *
                                      struct sps_experiment *experiment);
 void sps_experiment_free(struct sps_experiment *experiment); /* tolerates a zeroed one */
 
+/* Every key of the format, for --help and docs.  "data[].layers" is a key of each entry
+ * of `data`; the options of generators and methods come from their own tables. */
+struct sps_config_key {
+    const char *path, *allowed;
+    const char *def; /* NULL: must be given */
+    const char *help;
+};
+extern const struct sps_config_key sps_config_keys[]; /* ends with a zero entry */
+
 #endif

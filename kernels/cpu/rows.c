@@ -1,0 +1,52 @@
+/* rows.c - whole rows of logits for a few query rows: scores need every probability. */
+#include "kernels/cpu/rows.h"
+
+int64_t sps_logits_rows(const struct sps_shape *shape, int64_t keys)
+{
+    int64_t items = SPS_ROWS_FLOATS / (keys ? keys : 1);
+
+    return sps_task_rows(shape, items < SPS_ROWS_ITEMS ? items : SPS_ROWS_ITEMS);
+}
+
+static int64_t padded_items(const struct sps_shape *shape, int64_t rows)
+{
+    return sps_round_up(rows * (shape->h / shape->g), SPS_STRIP);
+}
+
+size_t sps_logits_bytes(const struct sps_shape *shape, int64_t rows, int64_t keys,
+                        int64_t extra)
+{
+    int64_t stride = sps_round_up(keys, SPS_PANEL);
+
+    return (size_t)(padded_items(shape, rows) * (shape->dk + stride) +
+                    SPS_TILE_KEYS * shape->dk + extra) *
+           sizeof(float);
+}
+
+void sps_logits_place(struct sps_logits *logits, const struct sps_shape *shape, int64_t rows,
+                      int64_t keys, void *mem)
+{
+    int64_t items = padded_items(shape, rows);
+
+    logits->stride = sps_round_up(keys, SPS_PANEL);
+    logits->x = mem;
+    logits->pack = logits->x + items * logits->stride;
+    logits->q = logits->pack + SPS_TILE_KEYS * shape->dk;
+    logits->rest = logits->q + items * shape->dk;
+}
+
+void sps_logits_fill(struct sps_logits *logits, const struct sps_shape *shape,
+                     const float *q, const struct sps_task *task, double scale,
+                     const float *k, int64_t stride, int64_t n)
+{
+    int64_t rows = task->rows.end - task->rows.begin, dk = shape->dk;
+
+    logits->items = rows * (shape->h / shape->g);
+    sps_gather_queries(shape, q, task->rows.begin, rows, task->kv, logits->q);
+    for (int64_t j = 0; j < n; j += SPS_TILE_KEYS) {
+        int64_t some = n - j < SPS_TILE_KEYS ? n - j : SPS_TILE_KEYS;
+        sps_pack_keys(k + j * stride, stride, some, dk, logits->pack);
+        sps_product(logits->items, some, dk, (float)scale, logits->q, dk, logits->pack,
+                    logits->x + j, logits->stride);
+    }
+}

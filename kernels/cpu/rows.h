@@ -1,0 +1,38 @@
+/* rows.h - whole rows of logits for a few query rows: scores need every probability.
+ *
+ * Softmax first, sums over blocks after, so a row's logits must stand together.  A task has
+ * so few rows that they fit SPS_ROWS_FLOATS, whatever the number of keys.
+ */
+#ifndef SPS_KERNELS_CPU_ROWS_H
+#define SPS_KERNELS_CPU_ROWS_H
+
+#include "kernels/cpu/tile.h"
+
+SPS_BEGIN_DECLS
+
+enum { SPS_ROWS_FLOATS = 1 << 22, SPS_ROWS_ITEMS = 480 };
+
+struct sps_logits {
+    float *q;    /* [items,dk] */
+    float *x;    /* [items,stride] */
+    float *pack; /* keys on their way */
+    float *rest; /* `extra` floats for the caller */
+    int64_t items, stride;
+};
+
+/* Rows of a task whose logits against `keys` keys stay within bounds, at least 1. */
+int64_t sps_logits_rows(const struct sps_shape *shape, int64_t keys);
+size_t sps_logits_bytes(const struct sps_shape *shape, int64_t rows, int64_t keys,
+                        int64_t extra);
+void sps_logits_place(struct sps_logits *logits, const struct sps_shape *shape, int64_t rows,
+                      int64_t keys, void *mem);
+
+/* x = scale q k^T of the task's items and n keys `stride` apart.  Equal keys get equal
+ * logits, bit for bit. */
+void sps_logits_fill(struct sps_logits *logits, const struct sps_shape *shape,
+                     const float *q, const struct sps_task *task, double scale,
+                     const float *k, int64_t stride, int64_t n);
+
+SPS_END_DECLS
+
+#endif

@@ -1,0 +1,150 @@
+/* scores.c - block scores against mean keys, exact attention mass, rows of probabilities.
+ *
+ * Three readings of the same thing: logits of a few rows against all keys they see.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/check.h"
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/rows.h"
+#include "kernels/cpu/vector.h"
+
+struct job {
+    const struct sps_shape *shape;
+    const struct sps_task *tasks;
+    int64_t size, keys; /* rows of a task, keys of the longest row */
+    const float *q, *k;
+    const struct sps_compression *by; /* gate */
+    int64_t block, blocks, heads;     /* mass */
+    struct sps_rows rows;
+    float *out;
+};
+
+typedef void run_task(const struct job *job, const struct sps_task *task,
+                      struct sps_logits *logits);
+
+/* Every task of the range on its own thread's memory. */
+static enum sps_status run_tasks(struct sps_device *dev, struct job *job, run_task *run)
+{
+    struct sps_scratch scratch;
+    struct sps_task *tasks;
+    int64_t count;
+
+    job->size = sps_logits_rows(job->shape, job->keys);
+    SPS_TRY(sps_scratch_new(dev, sps_logits_bytes(job->shape, job->size, job->keys, 0),
+                            &scratch));
+    enum sps_status status =
+        sps_tasks_new(job->shape, job->rows, job->size, job->shape->g, &tasks, &count);
+    if (status == SPS_OK) {
+#pragma omp parallel for schedule(dynamic, 1) num_threads(dev->threads)
+        for (int64_t i = 0; i < count; i++) {
+            struct sps_logits logits;
+            sps_logits_place(&logits, job->shape, job->size, job->keys,
+                             sps_scratch_mine(&scratch));
+            run(job, &tasks[i], &logits);
+        }
+        free(tasks);
+    }
+    sps_scratch_free(&scratch);
+    return status;
+}
+
+/* Blocks that the row sees only in part score 0. */
+static void gate_task(const struct job *job, const struct sps_task *task,
+                      struct sps_logits *logits)
+{
+    const struct sps_shape *shape = job->shape;
+    int64_t group = shape->h / shape->g, g = shape->g, dk = shape->dk, l = job->by->l;
+    int64_t last = sps_shape_visible(shape, task->sequence, task->rows.end - 1);
+    const float *means = job->k + (job->by->cu[task->sequence] * g + task->kv) * dk;
+
+    sps_logits_fill(logits, shape, job->q, task, 1, means, g * dk, last / l);
+    for (int64_t i = 0; i < logits->items; i++) {
+        int64_t row = task->rows.begin + i / group, head = task->kv * group + i % group;
+        int64_t whole = sps_shape_visible(shape, task->sequence, row) / l;
+        float *to = job->out + ((row - job->rows.begin) * shape->h + head) * job->blocks;
+        memcpy(to, logits->x + i * logits->stride, (size_t)whole * sizeof *to);
+        memset(to + whole, 0, (size_t)(job->blocks - whole) * sizeof *to);
+    }
+}
+
+enum sps_status sps_cpu_gate(struct sps_device *dev, const struct sps_shape *shape,
+                             const struct sps_tensor *q, const float *means,
+                             const struct sps_compression *by, struct sps_rows rows,
+                             float *scores)
+{
+    struct job job = {
+        .shape = shape, .q = q->data, .k = means, .by = by, .rows = rows, .out = scores};
+
+    dev->impl = "gate_tiles";
+    SPS_TRY(sps_check_causal(shape, "gate"));
+    job.blocks = job.keys = sps_shape_blocks(shape, by->l);
+    return run_tasks(dev, &job, gate_task);
+}
+
+/* p of every item of the task over the keys of its sequence that its last row sees. */
+static void softmax_task(const struct job *job, const struct sps_task *task,
+                         struct sps_logits *logits)
+{
+    const struct sps_shape *shape = job->shape;
+    int64_t group = shape->h / shape->g, g = shape->g, dk = shape->dk;
+    const float *k = job->k + (shape->cu_k[task->sequence] * g + task->kv) * dk;
+
+    sps_logits_fill(logits, shape, job->q, task, shape->scale, k, g * dk,
+                    sps_shape_visible(shape, task->sequence, task->rows.end - 1));
+    for (int64_t i = 0; i < logits->items; i++)
+        sps_row_softmax(
+            logits->x + i * logits->stride,
+            sps_shape_visible(shape, task->sequence, task->rows.begin + i / group));
+}
+
+static void mass_task(const struct job *job, const struct sps_task *task,
+                      struct sps_logits *logits)
+{
+    const struct sps_shape *shape = job->shape;
+    int64_t group = shape->h / shape->g, share = shape->h / job->heads;
+
+    softmax_task(job, task, logits);
+    for (int64_t i = 0; i < logits->items; i++) {
+        int64_t row = task->rows.begin + i / group, head = task->kv * group + i % group;
+        int64_t seen = sps_shape_visible(shape, task->sequence, row);
+        float *to = job->out +
+                    ((row - job->rows.begin) * job->heads + head / share) * job->blocks;
+        if (head % share == 0)
+            memset(to, 0, (size_t)job->blocks * sizeof *to);
+        for (int64_t j = 0; j < seen; j += job->block)
+            to[j / job->block] +=
+                sps_row_sum(logits->x + i * logits->stride + j,
+                            seen - j < job->block ? seen - j : job->block);
+    }
+}
+
+enum sps_status sps_cpu_mass(struct sps_device *dev, const struct sps_shape *shape,
+                             const struct sps_qkv *in, int64_t block, int64_t heads,
+                             struct sps_rows rows, float *scores)
+{
+    struct job job = {.shape = shape, .q = in->q.data, .k = in->k.data, .block = block,
+                      .heads = heads, .rows = rows,    .out = scores};
+
+    dev->impl = "mass_tiles";
+    SPS_TRY(sps_check_heads(shape, heads));
+    job.blocks = sps_shape_blocks(shape, block);
+    job.keys = sps_shape_blocks(shape, 1);
+    return run_tasks(dev, &job, mass_task);
+}
+
+static void probs_task(const struct job *job, const struct sps_task *task,
+                       struct sps_logits *logits)
+{
+    int64_t keys = sps_shape_keys(job->shape, task->sequence);
+
+    softmax_task(job, task, logits);
+    for (int64_t i = 0; i < logits->items; i++) {
+        int64_t row = task->rows.begin + i;
+        int64_t seen = sps_shape_visible(job->shape, task->sequence, row);
+        float *to = job->out + (row - job->rows.begin) * keys;
+        memcpy(to, logits->x + i * logits->stride, (size_t)seen * sizeof *to);
+        memset(to + seen, 0, (size_t)(keys - seen) * sizeof *to);
+    }
+}

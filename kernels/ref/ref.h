@@ -1,0 +1,82 @@
+/* ref.h - the reference: double inside, one row at a time, float32 in and out.
+ *
+ * Written to be read beside docs/methods; speed comes second.  Rows run in parallel, each
+ * on one thread, so the bits do not depend on how many there are.
+ */
+#ifndef SPS_KERNELS_REF_H
+#define SPS_KERNELS_REF_H
+
+#include <math.h>
+
+#include "kernels/host.h"
+
+SPS_BEGIN_DECLS
+
+/* The slots of struct sps_kernels; another backend may borrow any of them. */
+extern const struct sps_kernels sps_ref_kernels;
+
+enum sps_status sps_ref_dense(struct sps_device *, const struct sps_shape *,
+                              const struct sps_qkv *, const struct sps_band *,
+                              struct sps_rows, float *o, float *lse);
+enum sps_status sps_ref_compress_mean(struct sps_device *, const struct sps_shape *,
+                                      const struct sps_tensor *x,
+                                      const struct sps_compression *, float *out);
+enum sps_status sps_ref_compress_linear(struct sps_device *, const struct sps_shape *,
+                                        const struct sps_tensor *x,
+                                        const struct sps_tensor *pe,
+                                        const struct sps_tensor *w,
+                                        const struct sps_compression *, float *out);
+enum sps_status sps_ref_compressed(struct sps_device *, const struct sps_shape *,
+                                   const struct sps_tensor *q, const float *k_cmp,
+                                   const float *v_cmp, const struct sps_compression *,
+                                   int64_t block, struct sps_rows, float *o, float *lse,
+                                   float *scores);
+enum sps_status sps_ref_gate(struct sps_device *, const struct sps_shape *,
+                             const struct sps_tensor *q, const float *means,
+                             const struct sps_compression *, struct sps_rows,
+                             float *scores);
+enum sps_status sps_ref_mass(struct sps_device *, const struct sps_shape *,
+                             const struct sps_qkv *, int64_t block, int64_t heads,
+                             struct sps_rows, float *scores);
+enum sps_status sps_ref_noise(struct sps_device *, const struct sps_shape *, uint64_t seed,
+                              int64_t block, int64_t heads, struct sps_rows, float *scores);
+enum sps_status sps_ref_topk(struct sps_device *, const struct sps_shape *,
+                             const float *scores, const struct sps_rule *, struct sps_rows,
+                             struct sps_index *);
+enum sps_status sps_ref_attend(struct sps_device *, const struct sps_shape *,
+                               const struct sps_qkv *, const struct sps_index *,
+                               const struct sps_band *, struct sps_rows, float *o,
+                               float *lse);
+enum sps_status sps_ref_combine(struct sps_device *, const struct sps_shape *, int64_t parts,
+                                const float *const *part, const float *gate,
+                                const float *constant, struct sps_rows, float *o);
+enum sps_status sps_ref_probs(struct sps_device *, const struct sps_shape *,
+                              const struct sps_qkv *, int64_t head, struct sps_rows,
+                              float *p);
+
+/* Where a packed row stands. */
+struct sps_ref_row {
+    int64_t row, sequence, pos, visible;
+    int64_t first; /* packed key 0 of its sequence */
+    int64_t keys;  /* of its sequence */
+};
+
+struct sps_ref_row sps_ref_row(const struct sps_shape *shape, int64_t row);
+
+/* Keys of the longest sequence. */
+int64_t sps_ref_longest(const struct sps_shape *shape);
+
+double sps_ref_dot(const float *a, const float *b, int64_t n);
+
+/* x[at->keys] = c q.k of one head, -inf for keys not visible, or with reads[j] false
+ * (reads NULL: every visible key). */
+void sps_ref_logits(const struct sps_shape *shape, const struct sps_qkv *in,
+                    const struct sps_ref_row *at, int64_t head, const bool *reads, double *x);
+
+/* Logits to probabilities in place; those below 2^-100 become 0.  Returns the log of the
+ * sum of exp, -inf when every logit is. */
+double sps_ref_softmax(double *x, int64_t n);
+
+SPS_END_DECLS
+
+#endif

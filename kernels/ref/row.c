@@ -1,0 +1,62 @@
+/* row.c - what the reference's kernels share: one row's place, logits and softmax. */
+#include "kernels/ref/ref.h"
+
+struct sps_ref_row sps_ref_row(const struct sps_shape *shape, int64_t row)
+{
+    int64_t sequence = sps_shape_sequence(shape, row);
+
+    return (struct sps_ref_row){.row = row,
+                                .sequence = sequence,
+                                .pos = sps_shape_pos(shape, sequence, row),
+                                .visible = sps_shape_visible(shape, sequence, row),
+                                .first = shape->cu_k[sequence],
+                                .keys = sps_shape_keys(shape, sequence)};
+}
+
+int64_t sps_ref_longest(const struct sps_shape *shape)
+{
+    return sps_shape_blocks(shape, 1);
+}
+
+double sps_ref_dot(const float *a, const float *b, int64_t n)
+{
+    double sum = 0;
+
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)a[i] * b[i];
+    return sum;
+}
+
+void sps_ref_logits(const struct sps_shape *shape, const struct sps_qkv *in,
+                    const struct sps_ref_row *at, int64_t head, const bool *reads, double *x)
+{
+    int64_t g = shape->g, dk = shape->dk, kv = head / (shape->h / g);
+    const float *q = (const float *)in->q.data + (at->row * shape->h + head) * dk;
+    const float *k = (const float *)in->k.data + (at->first * g + kv) * dk;
+
+    for (int64_t j = 0; j < at->keys; j++)
+        x[j] = j < at->visible && (!reads || reads[j])
+                   ? shape->scale * sps_ref_dot(q, k + j * g * dk, dk)
+                   : -INFINITY;
+}
+
+double sps_ref_softmax(double *x, int64_t n)
+{
+    double max = -INFINITY, sum = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        max = fmax(max, x[i]);
+    if (max == -INFINITY) {
+        for (int64_t i = 0; i < n; i++)
+            x[i] = 0;
+        return -INFINITY;
+    }
+    for (int64_t i = 0; i < n; i++)
+        sum += exp(x[i] - max);
+    for (int64_t i = 0; i < n; i++) {
+        double p = exp(x[i] - max) / sum;
+        x[i] = p < 0x1p-100 ? 0 : p;
+    }
+    return max + log(sum);
+}

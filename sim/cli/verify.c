@@ -1,0 +1,30 @@
+/* verify.c - the command that recomputes what golden files expect. */
+#include <stdio.h>
+
+#include "sim/cli/cli.h"
+#include "sim/run/run.h"
+#include "sim/run/verify.h"
+
+static const struct cli_option options[] = {
+    {0, "backend", "NAME", "auto, ref, cpu or cuda; default auto"},
+    {0},
+};
+
+static enum sps_status verify(const struct cli_args *args, int *code)
+{
+    const char *wish = cli_value(args, "backend"), *backend;
+    struct sps_verify_counts counts = {0};
+
+    backend = sps_backend_choose(wish ? wish : "auto");
+    for (int i = 0; i < args->word_count; i++)
+        SPS_TRY(sps_verify(args->words[i], backend, stdout, &counts));
+    printf("%lld passed, %lld failed, %lld skipped\n", (long long)counts.passed,
+           (long long)counts.failed, (long long)counts.skipped);
+    *code = counts.failed ? CLI_FAILED : CLI_OK;
+    return SPS_OK;
+}
+
+const struct cli_command cli_verify = {
+    "verify", "FILE.safetensors... [options]",
+    "recompute what golden files expect: per tensor differences, PASS or FAIL", 1, 4096, options,
+    verify};

@@ -1,0 +1,83 @@
+/* moba.c - MoBA: each query head keeps the blocks whose mean key it likes best. */
+#include "sim/method/select.h"
+
+struct options {
+    int64_t block, topk;
+};
+
+static const struct sps_option table[] = {
+    {"block", SPS_OPT_SIZE, SPS_LIST_AXIS, offsetof(struct options, block), "512", 1, 1 << 20,
+     NULL, "block_size", "tokens a block"},
+    {"topk", SPS_OPT_INT, SPS_LIST_AXIS, offsetof(struct options, topk), "3", 1, 65536, NULL,
+     "topk", "blocks kept, the own one included"},
+    {0},
+};
+
+/* Reads every key once, writes the means. */
+static struct sps_cost pool_cost(const struct sps_plan *plan)
+{
+    const struct sps_shape *s = &plan->problem->shape;
+    double keys = (double)(s->s * s->g * s->dk), means = (double)(plan->compressed * s->g * s->dk);
+
+    return (struct sps_cost){
+        .flops = keys,
+        .bytes = keys * (double)sps_dtype_size(plan->problem->dtype) + means * sizeof(float)};
+}
+
+static void cost(const struct sps_plan *plan, struct sps_pairs pairs, struct sps_cost *cost)
+{
+    double scored = sps_compress_pairs(plan) * (double)plan->problem->shape.h;
+
+    cost[SPS_STAGE_COMPRESS] = pool_cost(plan);
+    cost[SPS_STAGE_SCORE] = sps_cost_score(plan, scored);
+    cost[SPS_STAGE_ATTEND] = sps_cost_attend(plan, pairs.both);
+}
+
+static enum sps_status plan(struct sps_plan *plan)
+{
+    const struct options *o = plan->options;
+    const struct sps_shape *s = &plan->problem->shape;
+
+    SPS_NEED(plan->dev, gate);
+    SPS_NEED(plan->dev, attend);
+    SPS_TRY(sps_select_check(plan));
+    SPS_TRY(sps_compress_plan(plan, o->block, o->block));
+    sps_select_plan(plan, s->h,
+                    (struct sps_rule){.block = o->block, .count = o->topk, .local = 1});
+    plan->fixed_bytes = (size_t)(plan->compressed * s->g * s->dk) * sizeof(float);
+    cost(plan, plan->pairs, plan->cost);
+    return SPS_OK;
+}
+
+static enum sps_status begin(struct sps_call *call)
+{
+    const struct sps_problem *p = call->plan->problem;
+
+    SPS_RUN(call, SPS_STAGE_COMPRESS,
+            call->dev->kernels.compress_mean(call->dev, &p->shape, &p->in.k, &call->plan->by,
+                                             call->fixed));
+    return SPS_OK;
+}
+
+static enum sps_status select(struct sps_call *call, struct sps_rows rows)
+{
+    const struct sps_problem *p = call->plan->problem;
+
+    SPS_RUN(call, SPS_STAGE_SCORE,
+            call->dev->kernels.gate(call->dev, &p->shape, &p->in.q, call->fixed,
+                                    &call->plan->by, rows, call->scratch));
+    return sps_select_topk(call, rows);
+}
+
+const struct sps_method sps_method_moba = {
+    .name = "moba",
+    .summary = "top-k blocks by query times mean key, per query head",
+    .source = "Lu et al. 2025 (MoBA), arXiv 2502.13189, section 2",
+    .options = table,
+    .options_size = sizeof(struct options),
+    .plan = plan,
+    .begin = begin,
+    .select = select,
+    .attend = sps_select_attend,
+    .cost = cost,
+};

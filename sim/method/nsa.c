@@ -1,0 +1,219 @@
+/* nsa.c - Native Sparse Attention: compressed keys score blocks, a window is kept. */
+#include "sim/method/nsa.h"
+
+#include <string.h>
+
+#include "sim/method/select.h"
+
+static const struct sps_option table[] = {
+#define AT(field) offsetof(struct nsa_options, field)
+    {"compress_block", SPS_OPT_INT, SPS_LIST_AXIS, AT(l), "32", 1, 4096, NULL, "cmp_block",
+     "tokens a compressed key covers (l)"},
+    {"compress_stride", SPS_OPT_INT, SPS_LIST_AXIS, AT(u), "16", 1, 4096, NULL, "cmp_stride",
+     "tokens between compressed keys (u); divides both blocks"},
+    {"compress", SPS_OPT_CHOICE, SPS_LIST_AXIS, AT(compress), "mean", 0, 0, "mean|linear",
+     "compress", "how l keys become one; linear takes w_k, w_v, pe_k from the data"},
+    {"select_block", SPS_OPT_INT, SPS_LIST_AXIS, AT(block), "64", 1, 4096, NULL, "slc_block",
+     "tokens a selected block (l')"},
+    {"select_count", SPS_OPT_INT, SPS_LIST_AXIS, AT(count), "16", 1, 65536, NULL, "slc_count",
+     "blocks kept, forced ones included (n)"},
+    {"init_blocks", SPS_OPT_INT, SPS_LIST_AXIS, AT(init), "1", 0, 65536, NULL, "init_blocks",
+     "first blocks that are always kept"},
+    {"local_blocks", SPS_OPT_INT, SPS_LIST_AXIS, AT(local), "2", 0, 65536, NULL, "local_blocks",
+     "own block and predecessors always kept; 0: the own block competes"},
+    {"window", SPS_OPT_SIZE, SPS_LIST_AXIS, AT(window), "512", 0, 1 << 30, NULL, "window",
+     "latest keys of the window branch, tokens; 0: no such branch"},
+    {"gate", SPS_OPT_CHOICE, SPS_LIST_AXIS, AT(gate), "auto", 0, 0, "auto|equal|fit", NULL,
+     "branch weights: the data's if it has them, 1/3 each, or fitted to full attention"},
+    {"combine", SPS_OPT_CHOICE, SPS_LIST_AXIS, AT(combine), "gate", 0, 0, "gate|union", NULL,
+     "gated branches, or one softmax over chosen blocks and window together"},
+    {0},
+#undef AT
+};
+
+static bool is_union(const struct sps_plan *plan)
+{
+    return ((const struct nsa_options *)plan->options)->combine == NSA_UNION;
+}
+
+static enum sps_status check(const struct sps_plan *plan)
+{
+    const struct nsa_options *o = plan->options;
+    const struct sps_extras *extra = &plan->problem->extra;
+
+    SPS_TRY(sps_select_check(plan));
+    if (o->l % o->u || o->block % o->u)
+        return sps_fail(SPS_ECONFIG,
+                        "nsa: compress_stride %lld must divide compress_block %lld and "
+                        "select_block %lld",
+                        (long long)o->u, (long long)o->l, (long long)o->block);
+    if (o->count < o->init + o->local)
+        return sps_fail(SPS_ECONFIG,
+                        "nsa: select_count %lld is below init_blocks + local_blocks = %lld",
+                        (long long)o->count, (long long)(o->init + o->local));
+    if (o->compress == NSA_LINEAR && (!extra->w_k.data || !extra->w_v.data))
+        return sps_fail(SPS_ENOTSUP, "nsa: compress linear needs w_k and w_v in the data");
+    return SPS_OK;
+}
+
+static double window_pairs(const struct sps_plan *plan)
+{
+    const struct sps_shape *s = &plan->problem->shape;
+    int64_t window = plan->band.window;
+    double pairs = 0;
+
+    for (int64_t i = 0; i < s->n; i++)
+        for (int64_t r = s->cu_q[i]; r < s->cu_q[i + 1]; r++) {
+            int64_t visible = sps_shape_visible(s, i, r);
+            pairs += (double)(visible < window ? visible : window);
+        }
+    return pairs * (double)s->h;
+}
+
+/* k and v of every window of l tokens. */
+static struct sps_cost compress_cost(const struct sps_plan *plan)
+{
+    const struct nsa_options *o = plan->options;
+    const struct sps_shape *s = &plan->problem->shape;
+    double read = (double)(plan->compressed * s->g * o->l * (s->dk + s->dv));
+    double wrote = (double)(plan->compressed * s->g * (s->dk + s->dv));
+    double per_read = o->compress == NSA_LINEAR ? (double)(s->dk + s->dv) : 1;
+
+    return (struct sps_cost){.flops = read * per_read,
+                             .bytes = read * (double)sps_dtype_size(plan->problem->dtype) +
+                                      wrote * sizeof(float)};
+}
+
+static void cost(const struct sps_plan *plan, struct sps_pairs pairs, struct sps_cost *cost)
+{
+    const struct sps_shape *s = &plan->problem->shape;
+    double gated = (double)(s->t * s->h * s->dv);
+
+    cost[SPS_STAGE_COMPRESS] = compress_cost(plan);
+    cost[SPS_STAGE_SCORE] =
+        sps_cost_attend(plan, sps_compress_pairs(plan) * (double)s->h);
+    cost[SPS_STAGE_ATTEND] = sps_cost_attend(plan, is_union(plan) ? pairs.both : pairs.index);
+    if (is_union(plan))
+        return;
+    cost[SPS_STAGE_WINDOW] = sps_cost_attend(plan, window_pairs(plan));
+    cost[SPS_STAGE_COMBINE] = (struct sps_cost){.flops = 6 * gated, .bytes = 16 * gated};
+}
+
+static void note_gate(struct sps_plan *plan)
+{
+    const struct nsa_options *o = plan->options;
+    bool file = o->gate == NSA_GATE_AUTO && plan->problem->extra.gate.data;
+
+    strcpy(plan->note, is_union(plan) ? "" : file ? "file" : "equal");
+}
+
+/* Half of the window lies outside the forced local blocks, at a guess. */
+static double union_pairs(const struct sps_plan *plan)
+{
+    const struct nsa_options *o = plan->options;
+    double local = (double)(o->local * o->block), window = (double)o->window;
+    double beyond = window > local ? (window - local) / window : 0;
+
+    return plan->pairs.index + beyond * window_pairs(plan);
+}
+
+static enum sps_status plan(struct sps_plan *plan)
+{
+    const struct nsa_options *o = plan->options;
+
+    SPS_NEED(plan->dev, compressed);
+    SPS_NEED(plan->dev, attend);
+    SPS_NEED(plan->dev, combine);
+    SPS_TRY(check(plan));
+    SPS_TRY(sps_compress_plan(plan, o->l, o->u));
+    sps_select_plan(plan, plan->problem->shape.g,
+                    (struct sps_rule){.block = o->block,
+                                      .count = o->count,
+                                      .init = o->init,
+                                      .local = o->local});
+    plan->band.window = o->window;
+    plan->pairs.both = union_pairs(plan);
+    plan->fixed_bytes = nsa_cut(plan, NULL, &(struct nsa_work){0});
+    note_gate(plan);
+    cost(plan, plan->pairs, plan->cost);
+    return SPS_OK;
+}
+
+static enum sps_status compress(struct sps_call *call, const struct sps_tensor *x,
+                                const struct sps_tensor *pe, const struct sps_tensor *w,
+                                float *out)
+{
+    const struct sps_plan *plan = call->plan;
+    const struct sps_shape *shape = &plan->problem->shape;
+    const struct sps_kernels *kernels = &call->dev->kernels;
+
+    if (((const struct nsa_options *)plan->options)->compress == NSA_MEAN)
+        return kernels->compress_mean(call->dev, shape, x, &plan->by, out);
+    return kernels->compress_linear(call->dev, shape, x, pe, w, &plan->by, out);
+}
+
+static enum sps_status begin(struct sps_call *call)
+{
+    const struct sps_problem *p = call->plan->problem;
+    static const struct sps_tensor none;
+    struct nsa_work work;
+
+    nsa_cut(call->plan, call->fixed, &work);
+    SPS_RUN(call, SPS_STAGE_COMPRESS,
+            compress(call, &p->in.k, &p->extra.pe_k, &p->extra.w_k, work.k_cmp));
+    SPS_RUN(call, SPS_STAGE_COMPRESS,
+            compress(call, &p->in.v, &none, &p->extra.w_v, work.v_cmp));
+    return SPS_OK;
+}
+
+static enum sps_status select(struct sps_call *call, struct sps_rows rows)
+{
+    const struct sps_plan *plan = call->plan;
+    const struct sps_problem *p = plan->problem;
+    struct nsa_work work;
+
+    nsa_cut(plan, call->fixed, &work);
+    SPS_RUN(call, SPS_STAGE_SCORE,
+            call->dev->kernels.compressed(call->dev, &p->shape, &p->in.q, work.k_cmp,
+                                          work.v_cmp, &plan->by, plan->index_block, rows,
+                                          work.o_cmp, work.lse_cmp, call->scratch));
+    return sps_select_topk(call, rows);
+}
+
+static enum sps_status attend(struct sps_call *call, struct sps_rows rows)
+{
+    static const struct sps_band none;
+    const struct sps_plan *plan = call->plan;
+    const struct sps_problem *p = plan->problem;
+    const struct sps_kernels *kernels = &call->dev->kernels;
+    struct nsa_work work;
+
+    if (is_union(plan))
+        return sps_select_attend(call, rows);
+    nsa_cut(plan, call->fixed, &work);
+    SPS_RUN(call, SPS_STAGE_ATTEND,
+            kernels->attend(call->dev, &p->shape, &p->in, &call->index, &none, rows, work.o_slc,
+                            work.lse_slc));
+    if (plan->band.window)
+        SPS_RUN(call, SPS_STAGE_WINDOW,
+                kernels->dense(call->dev, &p->shape, &p->in, &plan->band, rows, work.o_win,
+                               work.lse_win));
+    SPS_RUN(call, SPS_STAGE_COMBINE, nsa_combine(call, &work, NULL, rows));
+    return SPS_OK;
+}
+
+const struct sps_method sps_method_nsa = {
+    .name = "nsa",
+    .summary = "compressed attention scores blocks; selected blocks, window and gates",
+    .source = "Yuan et al. 2025 (NSA), arXiv 2502.11089, section 3",
+    .options = table,
+    .options_size = sizeof(struct nsa_options),
+    .plan = plan,
+    .begin = begin,
+    .select = select,
+    .attend = attend,
+    .cost = cost,
+    .fits = nsa_fits,
+    .fit = nsa_fit,
+    .peek = nsa_peek,
+};

@@ -1,0 +1,38 @@
+/* nsa.h - what nsa.c and nsa_gate.c share: options, workspace, gates. */
+#ifndef SPS_SIM_METHOD_NSA_H
+#define SPS_SIM_METHOD_NSA_H
+
+#include "sim/method/method.h"
+
+enum { NSA_MEAN, NSA_LINEAR };
+enum { NSA_GATE_AUTO, NSA_GATE_EQUAL, NSA_GATE_FIT };
+enum { NSA_GATED, NSA_UNION };
+enum { NSA_BRANCHES = 3 }; /* compressed, selected, window */
+
+struct nsa_options {
+    int64_t l, u, compress, block, count, init, local, window, gate, combine;
+};
+
+/* Views into the fixed workspace of a call. */
+struct nsa_work {
+    float *k_cmp, *v_cmp;            /* [m,g,dk], [m,g,dv] */
+    float *o_cmp, *o_slc, *o_win;    /* [t,h,dv] */
+    float *lse_cmp, *lse_slc, *lse_win; /* [t,h] */
+    float *gate;                     /* [t,h,3], when fitted */
+};
+
+/* Lay out the workspace at base (NULL: only count); returns its bytes. */
+size_t nsa_cut(const struct sps_plan *plan, void *base, struct nsa_work *work);
+
+/* call->o of the rows from the branches; gate[t,h,3] on the device, or NULL: the
+ * data's when the options take them from there, else 1/3 each. */
+enum sps_status nsa_combine(struct sps_call *call, const struct nsa_work *work,
+                            const float *gate, struct sps_rows rows);
+
+/* struct sps_method's hooks. */
+bool nsa_fits(const void *options);
+enum sps_status nsa_fit(struct sps_call *call, const int64_t *rows, int64_t count,
+                        const float *o_full, char *note, size_t size);
+bool nsa_peek(const struct sps_call *call, const char *name, struct sps_tensor *x);
+
+#endif

@@ -1,0 +1,141 @@
+/* select.c - scores to index, index to output, pairs to cost. */
+#include "sim/method/select.h"
+
+size_t sps_select_row_bytes(const struct sps_shape *shape, int64_t heads, int64_t block)
+{
+    return (size_t)(heads * sps_shape_blocks(shape, block)) * sizeof(float);
+}
+
+enum sps_status sps_select_check(const struct sps_plan *plan)
+{
+    if (!plan->problem->shape.causal)
+        return sps_fail(SPS_ENOTSUP, "%s: causal attention only", plan->method->name);
+    return SPS_OK;
+}
+
+enum sps_status sps_compress_plan(struct sps_plan *plan, int64_t l, int64_t u)
+{
+    const struct sps_shape *shape = &plan->problem->shape;
+    void *cu;
+
+    SPS_TRY(sps_calloc((size_t)(shape->n + 1) * sizeof(int64_t), &cu));
+    plan->by = (struct sps_compression){.l = l, .u = u, .cu = cu};
+    plan->compressed = sps_compressed_offsets(shape, l, u, cu);
+    return SPS_OK;
+}
+
+double sps_compress_pairs(const struct sps_plan *plan)
+{
+    const struct sps_shape *shape = &plan->problem->shape;
+    double pairs = 0;
+
+    for (int64_t i = 0; i < shape->n; i++)
+        for (int64_t r = shape->cu_q[i]; r < shape->cu_q[i + 1]; r++)
+            pairs += (double)sps_compressed_visible(sps_shape_pos(shape, i, r), plan->by.l,
+                                                    plan->by.u);
+    return pairs;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+double sps_select_pairs(const struct sps_shape *shape, const struct sps_rule *rule)
+{
+    double pairs = 0;
+
+    for (int64_t i = 0; i < shape->n; i++)
+        for (int64_t r = shape->cu_q[i]; r < shape->cu_q[i + 1]; r++) {
+            int64_t pos = sps_shape_pos(shape, i, r), own = pos / rule->block;
+            int64_t past = least(rule->count - 1, own);
+            pairs += (double)(past * rule->block + pos % rule->block + 1);
+        }
+    return pairs;
+}
+
+void sps_select_plan(struct sps_plan *plan, int64_t heads, struct sps_rule rule)
+{
+    const struct sps_shape *shape = &plan->problem->shape;
+    double longest = (double)sps_shape_blocks(shape, 1);
+    double wished = (double)(rule.count * rule.block) / longest;
+
+    plan->index_heads = heads;
+    plan->index_block = rule.block;
+    plan->index_width = rule.count;
+    plan->unit = rule.block;
+    plan->rule = rule;
+    plan->row_bytes = sps_select_row_bytes(shape, heads, rule.block);
+    plan->density_requested = wished < 1 ? wished : 1;
+    plan->pairs.index = sps_select_pairs(shape, &rule) * (double)shape->h;
+    plan->pairs.both = plan->pairs.index;
+}
+
+enum sps_status sps_select_topk(struct sps_call *call, struct sps_rows rows)
+{
+    const struct sps_plan *plan = call->plan;
+
+    SPS_RUN(call, SPS_STAGE_SELECT,
+            call->dev->kernels.topk(call->dev, &plan->problem->shape, call->scratch,
+                                    &plan->rule, rows, &call->index));
+    return SPS_OK;
+}
+
+enum sps_status sps_select_attend(struct sps_call *call, struct sps_rows rows)
+{
+    const struct sps_problem *p = call->plan->problem;
+
+    SPS_RUN(call, SPS_STAGE_ATTEND,
+            call->dev->kernels.attend(call->dev, &p->shape, &p->in, &call->index,
+                                      &call->plan->band, rows, call->o, call->lse));
+    return SPS_OK;
+}
+
+/* q read and o written once; k and v once per pair of a kv head's group. */
+struct sps_cost sps_cost_attend(const struct sps_plan *plan, double pairs)
+{
+    const struct sps_shape *s = &plan->problem->shape;
+    double size = (double)sps_dtype_size(plan->problem->dtype), sum = (double)(s->dk + s->dv);
+    double group = (double)s->h / (double)s->g;
+
+    return (struct sps_cost){
+        .flops = 2 * sum * pairs,
+        .bytes = size * sum * ((double)(s->t * s->h) + pairs / group),
+    };
+}
+
+struct sps_cost sps_cost_score(const struct sps_plan *plan, double pairs)
+{
+    const struct sps_shape *s = &plan->problem->shape;
+    double size = (double)sps_dtype_size(plan->problem->dtype);
+
+    return (struct sps_cost){
+        .flops = 2 * (double)s->dk * pairs,
+        .bytes = size * (double)(s->t * s->h * s->dk) +
+                 4 * (double)s->dk * pairs * (double)s->g / (double)s->h,
+    };
+}
+
+const struct sps_option sps_shared_options[] = {
+    {"block", SPS_OPT_SIZE, SPS_LIST_AXIS, offsetof(struct sps_shared, block), "64", 1, 1 << 20,
+     NULL, NULL, "tokens a block"},
+    {"topk", SPS_OPT_INT, SPS_LIST_AXIS, offsetof(struct sps_shared, topk), "16", 1, 65536, NULL,
+     NULL, "blocks kept, the own one included"},
+    {"share", SPS_OPT_CHOICE, SPS_LIST_AXIS, offsetof(struct sps_shared, share), "head", 0, 0,
+     "head|group", NULL, "one choice per query head, or one per key/value head"},
+    {0},
+};
+
+enum sps_status sps_shared_plan(struct sps_plan *plan)
+{
+    const struct sps_shared *o = plan->options;
+    const struct sps_shape *s = &plan->problem->shape;
+
+    SPS_NEED(plan->dev, topk);
+    SPS_NEED(plan->dev, attend);
+    SPS_TRY(sps_select_check(plan));
+    sps_select_plan(plan, o->share == SPS_SHARE_GROUP ? s->g : s->h,
+                    (struct sps_rule){.block = o->block, .count = o->topk, .local = 1});
+    plan->method->cost(plan, plan->pairs, plan->cost);
+    return SPS_OK;
+}

@@ -1,0 +1,35 @@
+/* config_keys.c - every key of an experiment file, for --help and docs/config.md.
+ * tests/unit/config.c holds this table against what the readers accept. */
+#include "sim/run/config.h"
+
+const struct sps_config_key sps_config_keys[] = {
+    {"name", "text", NULL, "what the experiment is called in reports"},
+    {"seed", "whole number from 0", "0", "seed of generators and of random methods"},
+    {"data", "list of entries", NULL, "inputs: recordings and generators"},
+    {"data[].recorded", "path", "", "a safetensors recording, relative to this file"},
+    {"data[].layers", "all, or a set of numbers", "all", "each layer is a data set"},
+    {"data[].heads", "all, or a set of numbers", "all", "query heads to keep"},
+    {"data[].length", "sizes (axis)", "0", "recorded: the first so many keys; 0: all"},
+    {"data[].queries", "sizes (axis)", "0", "recorded: the last so many rows; 0: all"},
+    {"data[].synthetic", "name of a generator", "", "its options stand beside it"},
+    {"data[].zip", "lists of option names", "", "these run together, not crossed"},
+    {"methods", "list of entries", NULL, "what to run on each data set"},
+    {"methods[].method", "name of a method", NULL, "its options stand beside it"},
+    {"methods[].zip", "lists of option names", "", "these run together, not crossed"},
+    {"phases", "prefill (axis)", "prefill", "decode and backward are not built yet"},
+    {"measure", "mapping", "both parts", "what is measured"},
+    {"measure.quality", "true, false or a mapping", "true", "errors and recall"},
+    {"measure.quality.rows", "all, N or last:N", "1024",
+     "query rows measured; N: evenly spaced"},
+    {"measure.quality.reference", "true or false", "false",
+     "also the error of full attention against the reference"},
+    {"measure.time", "true, false or a mapping", "true", "times"},
+    {"measure.time.samples", "1..1000000", "30", "timed passes at most"},
+    {"measure.time.seconds", "0.001..86400", "10", "seconds of timed passes at most"},
+    {"measure.time.l2", "cold, hot or both", "[cold, hot]",
+     "last-level cache flushed before each pass, or not"},
+    {"backends", "auto, ref, cpu, cuda (axis)", "auto", "where it is computed"},
+    {"dtype", "bf16, fp16, fp32 (axis)", "bf16", "type of q, k and v"},
+    {"exclude", "list of mappings", "", "points that match every key of one are dropped"},
+    {0},
+};

@@ -1,0 +1,50 @@
+/* group.h - what points on the same data share: inputs on the device, the rows
+ * that are measured, full attention's output there, the dense baseline.
+ */
+#ifndef SPS_SIM_RUN_GROUP_H
+#define SPS_SIM_RUN_GROUP_H
+
+#include "analysis/quality.h"
+#include "sim/run/config.h"
+#include "sim/run/pass.h"
+#include "sim/run/problem.h"
+
+/* Some key/value heads of the data: all, or one when all do not fit in memory. */
+struct sps_part {
+    struct sps_take take;      /* every row of these heads */
+    struct sps_input input;    /* every row when timing, else the measured ones */
+    bool open;
+    float *o_full;             /* host [count,h,dv] at the measured rows */
+    struct sps_pass dense;     /* full attention over the input, when timing */
+    bool dense_open;
+};
+
+struct sps_group {
+    int64_t id;                /* of its points; -1: none entered */
+    bool open;                 /* dev is open */
+    struct sps_device dev;
+    struct sps_data data;
+    struct sps_measure measure;
+    enum sps_dtype dtype;
+    uint64_t seed;
+    int64_t *rows, count;      /* measured packed rows of the data */
+    int64_t *at;               /* where each stands in a part's input */
+    struct sps_part *part;
+    int64_t parts;
+};
+
+/* Load what `point` needs unless the group is in already; *group starts zeroed with
+ * id -1.  On failure the group is left empty. */
+enum sps_status sps_group_enter(struct sps_group *group, const struct sps_point *point,
+                                const struct sps_measure *measure, int threads);
+void sps_group_leave(struct sps_group *group); /* drop the data, keep the device */
+void sps_group_close(struct sps_group *group);
+
+/* Have part i's input, o_full and dense baseline ready; release what cannot stay. */
+enum sps_status sps_part_enter(struct sps_group *group, int64_t i);
+void sps_part_leave(struct sps_group *group, int64_t i);
+
+/* Load a point's data on the host, without a device (plan, inspect).  */
+enum sps_status sps_data_load(const struct sps_data_spec *spec, struct sps_data *data);
+
+#endif

@@ -1,0 +1,37 @@
+/* pass.h - one method over all rows of a problem: memory, chunks, output. */
+#ifndef SPS_SIM_RUN_PASS_H
+#define SPS_SIM_RUN_PASS_H
+
+#include "sim/method/method.h"
+
+/* A planned method with the memory to run it again and again. */
+struct sps_pass {
+    struct sps_plan plan;
+    struct sps_call call;
+    int64_t chunk; /* rows a select/attend step takes */
+};
+
+/* Device bytes of a pass of this plan, and the chunk of rows it would use. */
+size_t sps_pass_bytes(const struct sps_plan *plan, int64_t *chunk);
+
+/* Plan and allocate; sps_pass_close() ends *pass, also after a failure.
+ * SPS_ENOTSUP: the device or data cannot run it; SPS_ENOMEM: it does not fit, both
+ * figures in the message. */
+enum sps_status sps_pass_open(const struct sps_method *method, const void *options,
+                              const struct sps_problem *problem, struct sps_device *dev,
+                              struct sps_pass *pass);
+void sps_pass_close(struct sps_pass *pass);
+
+/* Run all rows once.  trace: per-stage seconds are added up there, or NULL. */
+enum sps_status sps_pass_run(struct sps_pass *pass, struct sps_trace *trace);
+
+/* Copy the output [t,h,dv] and the index to host memory (index->list, owned by the
+ * caller; heads 0 when the method has none). */
+enum sps_status sps_pass_output(struct sps_pass *pass, float *o);
+enum sps_status sps_pass_index(struct sps_pass *pass, struct sps_index *index);
+
+/* Ask the pass under way to stop at its next chunk (async-signal-safe). */
+void sps_interrupt(void);
+bool sps_interrupted(void);
+
+#endif

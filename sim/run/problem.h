@@ -1,0 +1,35 @@
+/* problem.h - a data set's key/value heads and rows as a problem on a device. */
+#ifndef SPS_SIM_RUN_PROBLEM_H
+#define SPS_SIM_RUN_PROBLEM_H
+
+#include "datasets/dataset.h"
+#include "sim/method/method.h"
+
+/* What to take of a data set. */
+struct sps_take {
+    int64_t kv_head, kv_heads; /* the first kv head, and how many */
+    const int64_t *rows;       /* [count] packed rows, ascending; NULL: all */
+    int64_t count;
+};
+
+/* A problem and everything it owns. */
+struct sps_input {
+    struct sps_problem problem;
+    struct sps_device *dev;
+    int64_t *cu_q, *cu_k, *pos; /* host */
+    int32_t *given;             /* host */
+    size_t bytes;               /* device memory held */
+};
+
+/* Round the taken part to dtype, upload it; sps_input_free() ends *input, also
+ * after a failure. */
+enum sps_status sps_input_make(const struct sps_data *data, const struct sps_take *take,
+                               enum sps_dtype dtype, uint64_t seed, struct sps_device *dev,
+                               struct sps_input *input);
+void sps_input_free(struct sps_input *input);
+
+/* Device bytes that sps_input_make would hold. */
+size_t sps_input_bytes(const struct sps_data *data, const struct sps_take *take,
+                       enum sps_dtype dtype, const struct sps_device *dev);
+
+#endif

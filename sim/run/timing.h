@@ -1,0 +1,34 @@
+/* timing.h - samples of a pass, dense attention interleaved.
+ *
+ * The total is timed as one; stages come from separate, traced passes.  Dense
+ * samples are spread evenly among the others so that drift cancels.
+ */
+#ifndef SPS_SIM_RUN_TIMING_H
+#define SPS_SIM_RUN_TIMING_H
+
+#include "analysis/stats.h"
+#include "sim/run/pass.h"
+
+enum { SPS_SAMPLES_MAX = 1000, SPS_TRACED_MAX = 5, SPS_DENSE_SAMPLES = 5 };
+
+/* Seconds; the parts of a problem that runs head by head are added up. */
+struct sps_samples {
+    double total[SPS_SAMPLES_MAX], dense[SPS_SAMPLES_MAX];
+    double stage[SPS_STAGE_COUNT][SPS_TRACED_MAX];
+    int64_t n, dense_n, traced_n;
+    int64_t parts;
+    const char *impl[SPS_STAGE_COUNT];
+    const char *dense_impl;
+};
+
+struct sps_schedule {
+    int64_t samples;
+    double seconds; /* stop after this, whichever comes first; one sample at least */
+    bool flush;     /* cold: caches emptied before each sample */
+};
+
+/* Time `pass`, and `dense` between its samples unless NULL, adding to *samples. */
+enum sps_status sps_time(struct sps_pass *pass, struct sps_pass *dense,
+                         const struct sps_schedule *schedule, struct sps_samples *samples);
+
+#endif

@@ -1,0 +1,233 @@
+/* verify.c - run a golden file's method and compare. */
+#include "sim/run/verify.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/run/compare.h"
+#include "sim/run/golden.h"
+#include "sim/run/pass.h"
+#include "sim/run/problem.h"
+
+/* Relative L2 that each backend must keep (docs/methods.md, precision). */
+static const struct {
+    const char *backend;
+    double rel_l2;
+} tolerances[] = {{"ref", 2e-6}, {"cpu", 2e-5}, {"cuda", 8e-3}};
+
+/* A file under check. */
+struct check {
+    const struct sps_golden *golden;
+    struct sps_device *dev;
+    struct sps_input input;
+    struct sps_pass pass;
+    struct sps_index expected, got; /* host, lists owned */
+    bool *agree;                    /* [t * h] the selection that row and head read */
+    double tolerance;
+    FILE *out;
+    struct sps_verify_counts *counts;
+};
+
+static double tolerance_of(const char *backend)
+{
+    for (size_t i = 0; i < sizeof tolerances / sizeof *tolerances; i++)
+        if (strcmp(tolerances[i].backend, backend) == 0)
+            return tolerances[i].rel_l2;
+    return 0;
+}
+
+static void print_result(struct check *c, const char *name, const char *how,
+                         const struct sps_difference *d)
+{
+    bool pass = d->masks_equal && d->rel_l2 <= c->tolerance;
+
+    fprintf(c->out, "  %-8s %-14s max abs %.2e  rel l2 %.2e  cosine %.8f  %s", name, how,
+            d->max_abs, d->rel_l2, d->cosine, pass ? "PASS" : "FAIL");
+    if (!pass)
+        fprintf(c->out, " (allowed %.0e, worst at element %lld%s)", c->tolerance,
+                (long long)d->worst, d->masks_equal ? "" : ", nan or inf");
+    fprintf(c->out, "\n");
+    *(pass ? &c->counts->passed : &c->counts->failed) += 1;
+}
+
+/* Compare a device tensor of `count` floats with the file's tensor `name`. */
+static enum sps_status compare(struct check *c, const char *name, const char *how,
+                               const float *device, const bool *keep, int64_t group)
+{
+    struct sps_tensor expected;
+    void *got = NULL;
+
+    if (!sps_safetensors_has(c->golden->file, name))
+        return SPS_OK;
+    SPS_TRY(sps_golden_floats(c->golden, name, &expected));
+    int64_t count = sps_tensor_count(&expected);
+    enum sps_status status = sps_calloc((size_t)count * sizeof(float), &got);
+    if (status == SPS_OK)
+        status =
+            c->dev->backend->download(c->dev, got, device, (size_t)count * sizeof(float));
+    if (status == SPS_OK) {
+        struct sps_difference d = sps_compare(expected.data, got, count, keep, group);
+        print_result(c, name, how, &d);
+    }
+    free(got);
+    sps_tensor_free(&expected);
+    return status;
+}
+
+/* Mark the rows and heads whose lists are equal; returns how many lists differ. */
+static int64_t compare_lists(struct check *c)
+{
+    const struct sps_shape *s = &c->input.problem.shape;
+    int64_t differ = 0, G = s->h / c->got.heads;
+
+    for (int64_t r = 0; r < s->t; r++)
+        for (int64_t x = 0; x < c->got.heads; x++) {
+            int64_t a, b;
+            const int32_t *e = sps_index_list(&c->expected, r, x, &a);
+            const int32_t *g = sps_index_list(&c->got, r, x, &b);
+            bool same = a == b && memcmp(e, g, (size_t)a * sizeof *e) == 0;
+            differ += !same;
+            for (int64_t h = 0; h < G; h++)
+                c->agree[r * s->h + x * G + h] = same;
+        }
+    return differ;
+}
+
+/* Selections compare as sets.  Float backends may differ where scores tie within their
+ * rounding: one list in a hundred is far above what that explains. */
+static enum sps_status check_selection(struct check *c)
+{
+    const struct sps_shape *s = &c->input.problem.shape;
+    void *mem;
+
+    SPS_TRY(sps_golden_index(c->golden, &c->expected));
+    if (!c->expected.list)
+        return SPS_OK;
+    SPS_TRY(sps_pass_index(&c->pass, &c->got));
+    c->expected.block = c->got.block;
+    if (c->expected.heads != c->got.heads || c->expected.t != c->got.t)
+        return sps_fail(SPS_ECONFIG,
+                        "selection of %lld rows and %lld heads: %lld and %lld expected",
+                        (long long)c->expected.t, (long long)c->expected.heads,
+                        (long long)c->got.t, (long long)c->got.heads);
+    SPS_TRY(sps_calloc((size_t)(s->t * s->h), &mem));
+    c->agree = mem;
+    int64_t lists = s->t * c->got.heads, differ = compare_lists(c);
+    bool pass = differ == 0;
+    fprintf(c->out, "  %-8s %-14s %lld of %lld lists differ  %s\n", "index", "as sets",
+            (long long)differ, (long long)lists, pass ? "PASS" : "FAIL");
+    *(pass ? &c->counts->passed : &c->counts->failed) += 1;
+    return SPS_OK;
+}
+
+/* Attention over the file's own selection: nsa's o_slc, or moba's whole o. */
+static enum sps_status check_own_selection(struct check *c)
+{
+    static const struct sps_band none;
+    const struct sps_problem *p = &c->input.problem;
+    struct sps_index index = c->expected;
+    size_t bytes = (size_t)(index.t * index.heads * index.width) * sizeof(int32_t);
+    bool branch = sps_safetensors_has(c->golden->file, "o_slc");
+    void *list = NULL, *o = NULL;
+
+    if (!c->expected.list)
+        return SPS_OK;
+    enum sps_status status = c->dev->backend->alloc(c->dev, bytes, &list);
+    if (status == SPS_OK)
+        status = c->dev->backend->upload(c->dev, list, index.list, bytes);
+    if (status == SPS_OK)
+        status = c->dev->backend->alloc(
+            c->dev, (size_t)(p->shape.t * p->shape.h * p->shape.dv) * sizeof(float), &o);
+    index.list = list;
+    if (status == SPS_OK)
+        status = c->dev->kernels.attend(c->dev, &p->shape, &p->in, &index, &none,
+                                        (struct sps_rows){0, p->shape.t}, o, NULL);
+    if (status == SPS_OK)
+        status = compare(c, branch ? "o_slc" : "o", "own selection", o, NULL, 1);
+    if (list)
+        c->dev->backend->free(c->dev, list);
+    if (o)
+        c->dev->backend->free(c->dev, o);
+    return status;
+}
+
+static enum sps_status check_peeks(struct check *c)
+{
+    static const char *const names[] = {"k_cmp",   "v_cmp", "o_cmp",
+                                        "lse_cmp", "o_slc", "o_win"};
+    const struct sps_method *method = c->golden->method;
+    int64_t dv = c->golden->data.dv;
+
+    for (size_t i = 0; method->peek && i < sizeof names / sizeof *names; i++) {
+        struct sps_tensor x;
+        bool selected = strcmp(names[i], "o_slc") == 0;
+        if (method->peek(&c->pass.call, names[i], &x))
+            SPS_TRY(compare(c, names[i], "end to end", x.data, selected ? c->agree : NULL,
+                            dv));
+    }
+    return SPS_OK;
+}
+
+/* What a forward pass cannot check is said, not passed over. */
+static void skip_gradients(struct check *c)
+{
+    static const char *const names[] = {"dq", "dk", "dv", "dgate", "dw_k", "dw_v"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (sps_safetensors_has(c->golden->file, names[i])) {
+            fprintf(c->out, "  %-8s %-14s no backward pass  SKIP\n", names[i], "");
+            c->counts->skipped++;
+        }
+}
+
+static enum sps_status check_all(struct check *c)
+{
+    const struct sps_golden *golden = c->golden;
+    struct sps_take all = {.kv_heads = golden->data.g};
+
+    SPS_TRY(sps_input_make(&golden->data, &all, SPS_F32, 0, c->dev, &c->input));
+    c->input.problem.shape.causal = golden->causal;
+    SPS_TRY(sps_pass_open(golden->method, golden->options, &c->input.problem, c->dev,
+                          &c->pass));
+    SPS_TRY(sps_pass_run(&c->pass, NULL));
+    SPS_TRY(check_selection(c));
+    SPS_TRY(check_own_selection(c));
+    SPS_TRY(check_peeks(c));
+    SPS_TRY(compare(c, "o", "end to end", c->pass.call.o, c->agree, golden->data.dv));
+    SPS_TRY(compare(c, "lse", "end to end", c->pass.call.lse, c->agree, 1));
+    skip_gradients(c);
+    return SPS_OK;
+}
+
+static void check_free(struct check *c)
+{
+    sps_pass_close(&c->pass);
+    sps_input_free(&c->input);
+    free(c->expected.list);
+    free(c->got.list);
+    free(c->agree);
+}
+
+enum sps_status sps_verify(const char *path, const char *backend, FILE *out,
+                           struct sps_verify_counts *counts)
+{
+    struct sps_golden golden;
+    struct sps_device dev;
+    struct check c = {.golden = &golden,
+                      .dev = &dev,
+                      .out = out,
+                      .counts = counts,
+                      .tolerance = tolerance_of(backend)};
+
+    SPS_TRY(sps_golden_open(path, &golden));
+    enum sps_status status = sps_device_open(backend, 0, &dev);
+    if (status == SPS_OK) {
+        fprintf(out, "%s: %s on %s\n", path, golden.method->name, backend);
+        status = check_all(&c);
+        check_free(&c);
+        sps_device_close(&dev);
+    }
+    sps_golden_close(&golden);
+    return status == SPS_OK ? SPS_OK : sps_wrap(status, "%s", path);
+}
