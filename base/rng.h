@@ -15,10 +15,10 @@ SPS_BEGIN_DECLS
 /* Four 32-bit words for (seed, stream, counter). */
 void sps_philox(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t out[4]);
 
-/* Uniform in (0,1), 24 bits, from one word. */
+/* Uniform in (0,1), 23 bits, from one word: with 24 the largest would round to 1. */
 static inline float sps_uniform(uint32_t word)
 {
-    return ((float)(word >> 8) + 0.5f) * 0x1p-24f;
+    return ((float)(word >> 9) + 0.5f) * 0x1p-23f;
 }
 
 /* count standard normals (Box-Muller in double), element i keyed by first + i;

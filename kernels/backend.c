@@ -45,8 +45,8 @@ static enum sps_status unknown(const char *name)
         strcat(known, n == names ? "" : ", ");
         strcat(known, *n);
     }
-    return sps_fail(SPS_ECONFIG, "backend '%s' is not in this build (%s)%s%s%s", name, known,
-                    nearest ? "; did you mean '" : "", nearest ? nearest : "",
+    return sps_fail(SPS_ECONFIG, "backend '%s' is not in this build (%s)%s%s%s", name,
+                    known, nearest ? "; did you mean '" : "", nearest ? nearest : "",
                     nearest ? "'?" : "");
 }
 

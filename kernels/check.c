@@ -6,7 +6,8 @@
 enum sps_status sps_check_causal(const struct sps_shape *shape, const char *kernel)
 {
     if (!shape->causal)
-        return sps_fail(SPS_EINVAL, "%s: causal false: selection needs causal rows", kernel);
+        return sps_fail(SPS_EINVAL, "%s: causal false: selection needs causal rows",
+                        kernel);
     return SPS_OK;
 }
 
@@ -45,10 +46,11 @@ enum sps_status sps_check_strides(const struct sps_compression *by, int64_t bloc
     return SPS_OK;
 }
 
-enum sps_status sps_check_one_sequence(const struct sps_shape *shape, struct sps_rows rows)
+enum sps_status sps_check_one_sequence(const struct sps_shape *shape,
+                                       struct sps_rows rows)
 {
-    if (rows.begin < rows.end && sps_shape_sequence(shape, rows.begin) !=
-                                     sps_shape_sequence(shape, rows.end - 1))
+    if (rows.begin < rows.end &&
+        sps_shape_sequence(shape, rows.begin) != sps_shape_sequence(shape, rows.end - 1))
         return sps_fail(SPS_EINVAL,
                         "rows %" PRId64 "..%" PRId64 ": must lie in one sequence",
                         rows.begin, rows.end - 1);
@@ -57,6 +59,6 @@ enum sps_status sps_check_one_sequence(const struct sps_shape *shape, struct sps
 
 enum sps_status sps_fail_nan(int64_t row, int64_t head)
 {
-    return sps_fail(SPS_ENUMERIC, "score of row %" PRId64 ", head %" PRId64 " is nan", row,
-                    head);
+    return sps_fail(SPS_ENUMERIC, "score of row %" PRId64 ", head %" PRId64 " is nan",
+                    row, head);
 }

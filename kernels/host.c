@@ -118,7 +118,8 @@ enum sps_status sps_host_mark(struct sps_device *dev, int slot)
     return SPS_OK;
 }
 
-enum sps_status sps_host_elapsed(struct sps_device *dev, int from, int to, double *seconds)
+enum sps_status sps_host_elapsed(struct sps_device *dev, int from, int to,
+                                 double *seconds)
 {
     const struct host *host = dev->state;
 

@@ -18,7 +18,8 @@ void sps_host_free(struct sps_device *dev, void *mem);
 enum sps_status sps_host_copy(struct sps_device *dev, void *to, const void *from,
                               size_t bytes);
 enum sps_status sps_host_mark(struct sps_device *dev, int slot);
-enum sps_status sps_host_elapsed(struct sps_device *dev, int from, int to, double *seconds);
+enum sps_status sps_host_elapsed(struct sps_device *dev, int from, int to,
+                                 double *seconds);
 enum sps_status sps_host_flush(struct sps_device *dev);
 
 /* One zeroed, 64-byte aligned piece of memory per thread, for one kernel call. */

@@ -9,8 +9,8 @@ enum { INVERTED_BLOCK = 16, INVERTED_ROWS = 64 };
  * Tokens, or few rows (decode): each row collects its own keys. */
 enum sps_status sps_cpu_attend(struct sps_device *dev, const struct sps_shape *shape,
                                const struct sps_qkv *in, const struct sps_index *index,
-                               const struct sps_band *band, struct sps_rows rows, float *o,
-                               float *lse)
+                               const struct sps_band *band, struct sps_rows rows,
+                               float *o, float *lse)
 {
     SPS_TRY(sps_check_causal(shape, "attend"));
     if (band->all)

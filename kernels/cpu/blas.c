@@ -21,8 +21,8 @@ const char *sps_blas_core(void)
  * without AVX2, five times slower. */
 static bool core_is_old(const char *core)
 {
-    static const char *const modern[] = {"Haswell",    "Zen",        "SkylakeX",
-                                         "Cooperlake", "Excavator",  "SapphireRapids",
+    static const char *const modern[] = {"Haswell",       "Zen",       "SkylakeX",
+                                         "Cooperlake",    "Excavator", "SapphireRapids",
                                          "Graniterapids", NULL};
 
     for (const char *const *name = modern; *name; name++)
@@ -77,7 +77,8 @@ static enum sps_status check_product(void)
         for (int x = 0; x < K; x++)
             sum += 0.5 * a[i / N * K + x] * b[i % N * K + x];
         if (!(fabs(sum - c[i]) <= 1e-3))
-            return sps_fail(SPS_EDEVICE, "openblas, core %s: sgemm gives %g, should be %g",
+            return sps_fail(SPS_EDEVICE,
+                            "openblas, core %s: sgemm gives %g, should be %g",
                             sps_blas_core(), c[i], sum);
     }
     return SPS_OK;
@@ -91,24 +92,26 @@ enum sps_status sps_blas_open(void)
 }
 
 /* One row is a matrix times a vector: no packing of b, which is read once. */
-void sps_blas_dots(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
-                   const float *b, int64_t ldb, float *c, int64_t ldc)
+void sps_blas_dots(int64_t m, int64_t n, int64_t k, float alpha, const float *a,
+                   int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc)
 {
     if (m == 1)
         cblas_sgemv(CblasRowMajor, CblasNoTrans, (blasint)n, (blasint)k, alpha, b,
                     (blasint)ldb, a, 1, 0, c, 1);
     else
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)m, (blasint)n,
-                    (blasint)k, alpha, a, (blasint)lda, b, (blasint)ldb, 0, c, (blasint)ldc);
+                    (blasint)k, alpha, a, (blasint)lda, b, (blasint)ldb, 0, c,
+                    (blasint)ldc);
 }
 
 void sps_blas_mix(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                   const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
 {
     if (m == 1)
-        cblas_sgemv(CblasRowMajor, CblasTrans, (blasint)k, (blasint)n, 1, b, (blasint)ldb, a,
-                    1, beta, c, 1);
+        cblas_sgemv(CblasRowMajor, CblasTrans, (blasint)k, (blasint)n, 1, b, (blasint)ldb,
+                    a, 1, beta, c, 1);
     else
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)m, (blasint)n,
-                    (blasint)k, 1, a, (blasint)lda, b, (blasint)ldb, beta, c, (blasint)ldc);
+                    (blasint)k, 1, a, (blasint)lda, b, (blasint)ldb, beta, c,
+                    (blasint)ldc);
 }

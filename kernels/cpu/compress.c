@@ -22,8 +22,8 @@ static void make_bias(const struct job *job, int64_t kv, float *bias)
 
     memset(bias, 0, (size_t)job->d * sizeof *bias);
     if (job->pe)
-        sps_blas_mix(1, job->d, n, job->pe + kv * n, n, job->w + kv * n * job->d, job->d, 0,
-                     bias, job->d);
+        sps_blas_mix(1, job->d, n, job->pe + kv * n, n, job->w + kv * n * job->d, job->d,
+                     0, bias, job->d);
 }
 
 /* Compressed keys [from, from + n) of a sequence; x of place i in their windows is a
@@ -53,14 +53,15 @@ static void map_sequence(const struct job *job, int64_t sequence, int64_t kv,
                  bias);
 }
 
-enum sps_status sps_cpu_compress_linear(struct sps_device *dev, const struct sps_shape *shape,
+enum sps_status sps_cpu_compress_linear(struct sps_device *dev,
+                                        const struct sps_shape *shape,
                                         const struct sps_tensor *x,
                                         const struct sps_tensor *pe,
                                         const struct sps_tensor *w,
                                         const struct sps_compression *by, float *out)
 {
-    struct job job = {x->data,  pe ? pe->data : NULL, w->data, shape, by, x->dim[1],
-                      x->dim[2], out};
+    struct job job = {
+        x->data, pe ? pe->data : NULL, w->data, shape, by, x->dim[1], x->dim[2], out};
     void *bias;
 
     dev->impl = "compress_linear_sgemm";

@@ -24,10 +24,11 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t visible_keys(const struct job *job, const struct sps_task *task, int64_t row)
+static int64_t visible_keys(const struct job *job, const struct sps_task *task,
+                            int64_t row)
 {
-    return sps_compressed_visible(sps_shape_pos(job->shape, task->sequence, row), job->by->l,
-                                  job->by->u);
+    return sps_compressed_visible(sps_shape_pos(job->shape, task->sequence, row),
+                                  job->by->l, job->by->u);
 }
 
 /* Logits of the first `visible` keys become probabilities, the rest 0. */
@@ -58,8 +59,9 @@ static void write_o(const struct job *job, const struct sps_task *task,
         sps_blas_mix(logits->items, dv, n, logits->x, logits->stride, v, g * dv, 0,
                      logits->rest, dv);
     for (int64_t i = 0; i < logits->items; i += group)
-        memcpy(job->o + ((task->rows.begin + i / group) * job->shape->h + task->kv * group) *
-                            dv,
+        memcpy(job->o +
+                   ((task->rows.begin + i / group) * job->shape->h + task->kv * group) *
+                       dv,
                logits->rest + i * dv, (size_t)(group * dv) * sizeof *job->o);
 }
 
@@ -72,7 +74,8 @@ static void score_blocks(const struct job *job, const float *p, int64_t n, float
     for (int64_t b = 0; b < job->blocks; b++) {
         int64_t begin = b * wide, end = begin + wide;
         double sum = 0;
-        for (int64_t m = begin > window - 1 ? begin - window + 1 : 0; m < least(end, n); m++)
+        for (int64_t m = begin > window - 1 ? begin - window + 1 : 0; m < least(end, n);
+             m++)
             sum += p[m] * (double)(least(m + window, end) - (m > begin ? m : begin));
         scores[b] = (float)sum;
     }
@@ -90,21 +93,22 @@ static void write_scores(const struct job *job, const struct sps_task *task,
         for (int64_t x = 1; x < group; x++)
             sps_row_merge(p, n, 1, p + x * logits->stride);
         score_blocks(job, p, n,
-                     job->scores +
-                         ((row - job->rows.begin) * job->shape->g + task->kv) * job->blocks);
+                     job->scores + ((row - job->rows.begin) * job->shape->g + task->kv) *
+                                       job->blocks);
     }
 }
 
 static void run_task(const struct job *job, const struct sps_task *task, void *mem)
 {
-    int64_t g = job->shape->g, dk = job->shape->dk;
+    int64_t g = job->shape->g, dk = job->shape->dk, group = job->shape->h / g;
     int64_t n = visible_keys(job, task, task->rows.end - 1);
     struct sps_logits logits;
 
     sps_logits_place(&logits, job->shape, job->size, job->keys, mem);
-    sps_logits_fill(&logits, job->shape, job->q, task, job->shape->scale,
-                    job->k_cmp + (job->by->cu[task->sequence] * g + task->kv) * dk, g * dk,
-                    n);
+    sps_logits_fill(&logits, job->shape, job->q, task->rows, task->kv * group, group,
+                    job->shape->scale,
+                    job->k_cmp + (job->by->cu[task->sequence] * g + task->kv) * dk,
+                    g * dk, n);
     softmax_items(job, task, &logits, n);
     write_o(job, task, &logits, n);
     write_scores(job, task, &logits);
@@ -113,12 +117,19 @@ static void run_task(const struct job *job, const struct sps_task *task, void *m
 enum sps_status sps_cpu_compressed(struct sps_device *dev, const struct sps_shape *shape,
                                    const struct sps_tensor *q, const float *k_cmp,
                                    const float *v_cmp, const struct sps_compression *by,
-                                   int64_t block, struct sps_rows rows, float *o, float *lse,
-                                   float *scores)
+                                   int64_t block, struct sps_rows rows, float *o,
+                                   float *lse, float *scores)
 {
-    struct job job = {.shape = shape, .q = q->data, .k_cmp = k_cmp, .v_cmp = v_cmp,
-                      .by = by,       .block = block, .rows = rows, .o = o,
-                      .lse = lse,     .scores = scores};
+    struct job job = {.shape = shape,
+                      .q = q->data,
+                      .k_cmp = k_cmp,
+                      .v_cmp = v_cmp,
+                      .by = by,
+                      .block = block,
+                      .rows = rows,
+                      .o = o,
+                      .lse = lse,
+                      .scores = scores};
     struct sps_scratch scratch;
     struct sps_task *tasks;
     int64_t count;
@@ -132,7 +143,8 @@ enum sps_status sps_cpu_compressed(struct sps_device *dev, const struct sps_shap
     int64_t extra = job.size * (shape->h / shape->g) * shape->dv;
     SPS_TRY(sps_scratch_new(dev, sps_logits_bytes(shape, job.size, job.keys, extra),
                             &scratch));
-    enum sps_status status = sps_tasks_new(shape, rows, job.size, shape->g, &tasks, &count);
+    enum sps_status status =
+        sps_tasks_new(shape, rows, job.size, shape->g, &tasks, &count);
     if (status == SPS_OK) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(dev->threads)
         for (int64_t i = 0; i < count; i++)

@@ -27,8 +27,8 @@ enum sps_status sps_cpu_mass(struct sps_device *, const struct sps_shape *,
                              const struct sps_qkv *, int64_t block, int64_t heads,
                              struct sps_rows, float *scores);
 enum sps_status sps_cpu_topk(struct sps_device *, const struct sps_shape *,
-                             const float *scores, const struct sps_rule *, struct sps_rows,
-                             struct sps_index *);
+                             const float *scores, const struct sps_rule *,
+                             struct sps_rows, struct sps_index *);
 enum sps_status sps_cpu_attend(struct sps_device *, const struct sps_shape *,
                                const struct sps_qkv *, const struct sps_index *,
                                const struct sps_band *, struct sps_rows, float *o,
@@ -40,12 +40,15 @@ enum sps_status sps_cpu_probs(struct sps_device *, const struct sps_shape *,
 /* The two ways to attend over an index; sps_cpu_attend() chooses by shape. */
 enum sps_status sps_cpu_attend_inverted(struct sps_device *, const struct sps_shape *,
                                         const struct sps_qkv *, const struct sps_index *,
-                                        const struct sps_band *, struct sps_rows, float *o,
-                                        float *lse);
+                                        const struct sps_band *, struct sps_rows,
+                                        float *o, float *lse);
 enum sps_status sps_cpu_attend_gather(struct sps_device *, const struct sps_shape *,
                                       const struct sps_qkv *, const struct sps_index *,
                                       const struct sps_band *, struct sps_rows, float *o,
                                       float *lse);
+
+/* The roofs slot of struct sps_backend. */
+enum sps_status sps_cpu_roofs(struct sps_device *dev, struct sps_roofs *roofs);
 
 SPS_END_DECLS
 

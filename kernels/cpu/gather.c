@@ -1,7 +1,7 @@
 /* gather.c - attention over an index, row by row: collect the keys, then multiply.
  *
- * A row's tokens are its units clipped to what lies between sink and window, and those two,
- * so that a token of both index and band is read once.
+ * A row's tokens are its units clipped to what lies between sink and window, and those
+ * two, so that a token of both index and band is read once.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -83,8 +83,10 @@ static void read_group(struct sps_tile *tile, const struct sps_index *index,
         read_row(&basket, index, band, row, tile->task->kv * tile->group + basket.item);
 }
 
-enum sps_status sps_cpu_attend_gather(struct sps_device *dev, const struct sps_shape *shape,
-                                      const struct sps_qkv *in, const struct sps_index *index,
+enum sps_status sps_cpu_attend_gather(struct sps_device *dev,
+                                      const struct sps_shape *shape,
+                                      const struct sps_qkv *in,
+                                      const struct sps_index *index,
                                       const struct sps_band *band, struct sps_rows rows,
                                       float *o, float *lse)
 {

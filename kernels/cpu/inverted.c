@@ -1,10 +1,10 @@
 /* inverted.c - attention over an index of blocks, block by block.
  *
  * Inside a tile of rows the lists are turned round: for each block, the lists that hold
- * it.  Their queries are gathered and multiplied with the block once, as MoBA does for whole
- * sequences (arXiv 2502.13189, algorithm 1) and FSA for NSA.  Which queries
- * meet in a product depends on what all of them chose; sps_product() keeps that out of
- * their bits.
+ * it.  Their queries are gathered and multiplied with the block once, as MoBA does for
+ * whole sequences (arXiv 2502.13189, algorithm 1) and FSA for NSA.  Which queries meet in
+ * a product depends on what all of them chose; sps_product() keeps that out of their
+ * bits.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -29,10 +29,10 @@ struct job {
 
 /* A thread's memory behind its tile. */
 struct bench {
-    float *q, *o;    /* [SPS_TILE_ITEMS, dk], [SPS_TILE_ITEMS, dv] of the gathered items */
-    float *k, *v;    /* a piece of the block, packed */
-    int64_t *start;  /* [blocks + 1] into lists */
-    int32_t *lists;  /* list x of the tile serves items x * share and on */
+    float *q, *o;   /* [SPS_TILE_ITEMS, dk], [SPS_TILE_ITEMS, dv] of the gathered items */
+    float *k, *v;   /* a piece of the block, packed */
+    int64_t *start; /* [blocks + 1] into lists */
+    int32_t *lists; /* list x of the tile serves items x * share and on */
 };
 
 static int64_t tile_lists(const struct job *job)
@@ -63,8 +63,8 @@ static struct bench bench_place(const struct job *job, void *mem)
 }
 
 /* List x of the tile, without the units past the tile's last visible key. */
-static const int32_t *tile_list(const struct job *job, const struct sps_task *task, int64_t x,
-                                int64_t *count)
+static const int32_t *tile_list(const struct job *job, const struct sps_task *task,
+                                int64_t x, int64_t *count)
 {
     int64_t group = job->shape->h / job->shape->g, item = x * job->share;
     int64_t row = task->rows.begin + item / group;
@@ -79,7 +79,8 @@ static const int32_t *tile_list(const struct job *job, const struct sps_task *ta
 }
 
 /* Counting sort of (block, list) by block. */
-static void invert(const struct job *job, const struct sps_task *task, struct bench *bench)
+static void invert(const struct job *job, const struct sps_task *task,
+                   struct bench *bench)
 {
     int64_t lists = (task->rows.end - task->rows.begin) *
                     (job->shape->h / job->shape->g) / job->share;
@@ -119,8 +120,9 @@ static void mask_row(const struct job *job, const struct sps_tile *tile, int64_t
 }
 
 /* Softmax of the gathered items' logits, then their values into each item's o. */
-static void scatter(const struct job *job, struct sps_tile *tile, const struct bench *bench,
-                    const int32_t *lists, int64_t count, int64_t from, int64_t n)
+static void scatter(const struct job *job, struct sps_tile *tile,
+                    const struct bench *bench, const int32_t *lists, int64_t count,
+                    int64_t from, int64_t n)
 {
     int64_t share = job->share, dv = job->shape->dv, lanes = sps_round_up(dv, SPS_PANEL);
     int64_t stride = sps_round_up(n, SPS_PANEL);
@@ -152,8 +154,8 @@ static void read_piece(const struct job *job, struct sps_tile *tile,
     for (int64_t x = 0; x < count; x += step) {
         int64_t some = count - x < step ? count - x : step;
         for (int64_t i = 0; i < some; i++)
-            memcpy(bench->q + i * job->share * dk, tile->q + lists[x + i] * job->share * dk,
-                   bytes);
+            memcpy(bench->q + i * job->share * dk,
+                   tile->q + lists[x + i] * job->share * dk, bytes);
         sps_product(some * job->share, n, dk, (float)job->shape->scale, bench->q, dk,
                     bench->k, tile->logits, sps_round_up(n, SPS_PANEL));
         scatter(job, tile, bench, lists + x, some, from, n);
@@ -186,8 +188,8 @@ static void measure(struct job *job, struct sps_rows rows)
         job->share = group;
     job->blocks = sps_shape_blocks(job->shape, index->block);
     job->longest = index->width;
-    for (int64_t i = rows.begin * index->heads; index->offset && i < rows.end * index->heads;
-         i++)
+    for (int64_t i = rows.begin * index->heads;
+         index->offset && i < rows.end * index->heads; i++)
         if (index->offset[i + 1] - index->offset[i] > job->longest)
             job->longest = index->offset[i + 1] - index->offset[i];
     job->size = LISTS_PER_BLOCK * job->blocks / (job->longest ? job->longest : 1);
@@ -197,7 +199,8 @@ static void measure(struct job *job, struct sps_rows rows)
         job->size = sps_task_rows(job->shape, FEWEST_ITEMS);
 }
 
-enum sps_status sps_cpu_attend_inverted(struct sps_device *dev, const struct sps_shape *shape,
+enum sps_status sps_cpu_attend_inverted(struct sps_device *dev,
+                                        const struct sps_shape *shape,
                                         const struct sps_qkv *in,
                                         const struct sps_index *index,
                                         const struct sps_band *band, struct sps_rows rows,
@@ -212,12 +215,14 @@ enum sps_status sps_cpu_attend_inverted(struct sps_device *dev, const struct sps
     measure(&job, rows);
     size_t tile_bytes = sps_tile_bytes(shape, job.size);
     SPS_TRY(sps_scratch_new(dev, tile_bytes + bench_bytes(&job), &scratch));
-    enum sps_status status = sps_tasks_new(shape, rows, job.size, shape->g, &tasks, &count);
+    enum sps_status status =
+        sps_tasks_new(shape, rows, job.size, shape->g, &tasks, &count);
     if (status == SPS_OK) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(dev->threads)
         for (int64_t i = 0; i < count; i++) {
             struct sps_tile tile;
-            sps_tile_begin(&tile, shape, in, &tasks[i], sps_scratch_mine(&scratch), job.size);
+            sps_tile_begin(&tile, shape, in, &tasks[i], sps_scratch_mine(&scratch),
+                           job.size);
             struct bench bench = bench_place(&job, tile.rest);
             read_blocks(&job, &tile, &bench);
             sps_tile_band(&tile, band);

@@ -31,9 +31,10 @@ void sps_pack_values(const float *value, int64_t stride, int64_t n, int64_t dv, 
 }
 
 /* Six rows times one panel: twelve 256-bit sums, or six of 512 bits. */
-__attribute__((always_inline)) static inline void
-strip(int64_t k, float alpha, const float *a, int64_t lda, const float *b, float *c,
-      int64_t ldc)
+__attribute__((always_inline)) static inline void strip(int64_t k, float alpha,
+                                                        const float *a, int64_t lda,
+                                                        const float *b, float *c,
+                                                        int64_t ldc)
 {
     lanes sum[SPS_STRIP] = {{0}};
 

@@ -2,8 +2,8 @@
  *
  * OpenBLAS adds up an element in an order that depends on where its row and column stand
  * (Haswell's sgemm alternates between two every six columns).  Where the rows of
- * a product depend on what other rows chose, as in attention by blocks, or where equal keys
- * must score equal, that would let a later query change the bits of an earlier one.
+ * a product depend on what other rows chose, as in attention by blocks, or where equal
+ * keys must score equal, that would let a later query change the bits of an earlier one.
  * Here every element is the sum over x = 0, 1, .. k-1 in this order, wherever it stands.
  */
 #ifndef SPS_KERNELS_CPU_PRODUCT_H
@@ -30,8 +30,8 @@ void sps_pack_keys(const float *key, int64_t stride, int64_t n, int64_t dk, floa
 void sps_pack_values(const float *value, int64_t stride, int64_t n, int64_t dv, float *b);
 
 /* c[m,n] = alpha a[m,k] b[k,n] with b packed; ldc >= n rounded up to 16. */
-void sps_product(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
-                 const float *b, float *c, int64_t ldc);
+void sps_product(int64_t m, int64_t n, int64_t k, float alpha, const float *a,
+                 int64_t lda, const float *b, float *c, int64_t ldc);
 
 SPS_END_DECLS
 

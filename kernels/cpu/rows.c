@@ -23,8 +23,8 @@ size_t sps_logits_bytes(const struct sps_shape *shape, int64_t rows, int64_t key
            sizeof(float);
 }
 
-void sps_logits_place(struct sps_logits *logits, const struct sps_shape *shape, int64_t rows,
-                      int64_t keys, void *mem)
+void sps_logits_place(struct sps_logits *logits, const struct sps_shape *shape,
+                      int64_t rows, int64_t keys, void *mem)
 {
     int64_t items = padded_items(shape, rows);
 
@@ -36,13 +36,14 @@ void sps_logits_place(struct sps_logits *logits, const struct sps_shape *shape, 
 }
 
 void sps_logits_fill(struct sps_logits *logits, const struct sps_shape *shape,
-                     const float *q, const struct sps_task *task, double scale,
-                     const float *k, int64_t stride, int64_t n)
+                     const float *q, struct sps_rows rows, int64_t head, int64_t heads,
+                     double scale, const float *k, int64_t stride, int64_t n)
 {
-    int64_t rows = task->rows.end - task->rows.begin, dk = shape->dk;
+    int64_t dk = shape->dk;
 
-    logits->items = rows * (shape->h / shape->g);
-    sps_gather_queries(shape, q, task->rows.begin, rows, task->kv, logits->q);
+    logits->items = (rows.end - rows.begin) * heads;
+    sps_gather_queries(shape, q, rows.begin, rows.end - rows.begin, head, heads,
+                       logits->q);
     for (int64_t j = 0; j < n; j += SPS_TILE_KEYS) {
         int64_t some = n - j < SPS_TILE_KEYS ? n - j : SPS_TILE_KEYS;
         sps_pack_keys(k + j * stride, stride, some, dk, logits->pack);

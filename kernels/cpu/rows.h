@@ -1,6 +1,6 @@
 /* rows.h - whole rows of logits for a few query rows: scores need every probability.
  *
- * Softmax first, sums over blocks after, so a row's logits must stand together.  A task has
+ * Softmax first, sums over blocks after: a row's logits stand together.  A task has
  * so few rows that they fit SPS_ROWS_FLOATS, whatever the number of keys.
  */
 #ifndef SPS_KERNELS_CPU_ROWS_H
@@ -24,14 +24,14 @@ struct sps_logits {
 int64_t sps_logits_rows(const struct sps_shape *shape, int64_t keys);
 size_t sps_logits_bytes(const struct sps_shape *shape, int64_t rows, int64_t keys,
                         int64_t extra);
-void sps_logits_place(struct sps_logits *logits, const struct sps_shape *shape, int64_t rows,
-                      int64_t keys, void *mem);
+void sps_logits_place(struct sps_logits *logits, const struct sps_shape *shape,
+                      int64_t rows, int64_t keys, void *mem);
 
-/* x = scale q k^T of the task's items and n keys `stride` apart.  Equal keys get equal
- * logits, bit for bit. */
+/* x = scale q k^T of query heads [head, head + heads) of the rows and n keys `stride`
+ * apart; item = row * heads + head.  Equal keys get equal logits, bit for bit. */
 void sps_logits_fill(struct sps_logits *logits, const struct sps_shape *shape,
-                     const float *q, const struct sps_task *task, double scale,
-                     const float *k, int64_t stride, int64_t n);
+                     const float *q, struct sps_rows rows, int64_t head, int64_t heads,
+                     double scale, const float *k, int64_t stride, int64_t n);
 
 SPS_END_DECLS
 

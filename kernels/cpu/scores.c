@@ -12,11 +12,11 @@
 
 struct job {
     const struct sps_shape *shape;
-    const struct sps_task *tasks;
     int64_t size, keys; /* rows of a task, keys of the longest row */
     const float *q, *k;
     const struct sps_compression *by; /* gate */
     int64_t block, blocks, heads;     /* mass */
+    int64_t head;                     /* probs */
     struct sps_rows rows;
     float *out;
 };
@@ -24,8 +24,9 @@ struct job {
 typedef void run_task(const struct job *job, const struct sps_task *task,
                       struct sps_logits *logits);
 
-/* Every task of the range on its own thread's memory. */
-static enum sps_status run_tasks(struct sps_device *dev, struct job *job, run_task *run)
+/* Every task of the range, for each of `kvs` kv heads. */
+static enum sps_status run_tasks(struct sps_device *dev, struct job *job, int64_t kvs,
+                                 run_task *run)
 {
     struct sps_scratch scratch;
     struct sps_task *tasks;
@@ -35,7 +36,7 @@ static enum sps_status run_tasks(struct sps_device *dev, struct job *job, run_ta
     SPS_TRY(sps_scratch_new(dev, sps_logits_bytes(job->shape, job->size, job->keys, 0),
                             &scratch));
     enum sps_status status =
-        sps_tasks_new(job->shape, job->rows, job->size, job->shape->g, &tasks, &count);
+        sps_tasks_new(job->shape, job->rows, job->size, kvs, &tasks, &count);
     if (status == SPS_OK) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(dev->threads)
         for (int64_t i = 0; i < count; i++) {
@@ -59,7 +60,8 @@ static void gate_task(const struct job *job, const struct sps_task *task,
     int64_t last = sps_shape_visible(shape, task->sequence, task->rows.end - 1);
     const float *means = job->k + (job->by->cu[task->sequence] * g + task->kv) * dk;
 
-    sps_logits_fill(logits, shape, job->q, task, 1, means, g * dk, last / l);
+    sps_logits_fill(logits, shape, job->q, task->rows, task->kv * group, group, 1, means,
+                    g * dk, last / l);
     for (int64_t i = 0; i < logits->items; i++) {
         int64_t row = task->rows.begin + i / group, head = task->kv * group + i % group;
         int64_t whole = sps_shape_visible(shape, task->sequence, row) / l;
@@ -80,23 +82,23 @@ enum sps_status sps_cpu_gate(struct sps_device *dev, const struct sps_shape *sha
     dev->impl = "gate_tiles";
     SPS_TRY(sps_check_causal(shape, "gate"));
     job.blocks = job.keys = sps_shape_blocks(shape, by->l);
-    return run_tasks(dev, &job, gate_task);
+    return run_tasks(dev, &job, shape->g, gate_task);
 }
 
-/* p of every item of the task over the keys of its sequence that its last row sees. */
-static void softmax_task(const struct job *job, const struct sps_task *task,
-                         struct sps_logits *logits)
+/* p of query heads [head, head + heads) over the keys that each row of the task sees. */
+static void softmax_task(const struct job *job, const struct sps_task *task, int64_t head,
+                         int64_t heads, struct sps_logits *logits)
 {
     const struct sps_shape *shape = job->shape;
-    int64_t group = shape->h / shape->g, g = shape->g, dk = shape->dk;
-    const float *k = job->k + (shape->cu_k[task->sequence] * g + task->kv) * dk;
+    int64_t g = shape->g, dk = shape->dk, kv = head / (shape->h / g);
+    const float *k = job->k + (shape->cu_k[task->sequence] * g + kv) * dk;
 
-    sps_logits_fill(logits, shape, job->q, task, shape->scale, k, g * dk,
-                    sps_shape_visible(shape, task->sequence, task->rows.end - 1));
+    sps_logits_fill(logits, shape, job->q, task->rows, head, heads, shape->scale, k,
+                    g * dk, sps_shape_visible(shape, task->sequence, task->rows.end - 1));
     for (int64_t i = 0; i < logits->items; i++)
         sps_row_softmax(
             logits->x + i * logits->stride,
-            sps_shape_visible(shape, task->sequence, task->rows.begin + i / group));
+            sps_shape_visible(shape, task->sequence, task->rows.begin + i / heads));
 }
 
 static void mass_task(const struct job *job, const struct sps_task *task,
@@ -105,7 +107,7 @@ static void mass_task(const struct job *job, const struct sps_task *task,
     const struct sps_shape *shape = job->shape;
     int64_t group = shape->h / shape->g, share = shape->h / job->heads;
 
-    softmax_task(job, task, logits);
+    softmax_task(job, task, task->kv * group, group, logits);
     for (int64_t i = 0; i < logits->items; i++) {
         int64_t row = task->rows.begin + i / group, head = task->kv * group + i % group;
         int64_t seen = sps_shape_visible(shape, task->sequence, row);
@@ -124,14 +126,19 @@ enum sps_status sps_cpu_mass(struct sps_device *dev, const struct sps_shape *sha
                              const struct sps_qkv *in, int64_t block, int64_t heads,
                              struct sps_rows rows, float *scores)
 {
-    struct job job = {.shape = shape, .q = in->q.data, .k = in->k.data, .block = block,
-                      .heads = heads, .rows = rows,    .out = scores};
+    struct job job = {.shape = shape,
+                      .q = in->q.data,
+                      .k = in->k.data,
+                      .block = block,
+                      .heads = heads,
+                      .rows = rows,
+                      .out = scores};
 
     dev->impl = "mass_tiles";
     SPS_TRY(sps_check_heads(shape, heads));
     job.blocks = sps_shape_blocks(shape, block);
     job.keys = sps_shape_blocks(shape, 1);
-    return run_tasks(dev, &job, mass_task);
+    return run_tasks(dev, &job, shape->g, mass_task);
 }
 
 static void probs_task(const struct job *job, const struct sps_task *task,
@@ -139,7 +146,7 @@ static void probs_task(const struct job *job, const struct sps_task *task,
 {
     int64_t keys = sps_shape_keys(job->shape, task->sequence);
 
-    softmax_task(job, task, logits);
+    softmax_task(job, task, job->head, 1, logits);
     for (int64_t i = 0; i < logits->items; i++) {
         int64_t row = task->rows.begin + i;
         int64_t seen = sps_shape_visible(job->shape, task->sequence, row);
@@ -147,4 +154,21 @@ static void probs_task(const struct job *job, const struct sps_task *task,
         memcpy(to, logits->x + i * logits->stride, (size_t)seen * sizeof *to);
         memset(to + seen, 0, (size_t)(keys - seen) * sizeof *to);
     }
+}
+
+enum sps_status sps_cpu_probs(struct sps_device *dev, const struct sps_shape *shape,
+                              const struct sps_qkv *in, int64_t head,
+                              struct sps_rows rows, float *p)
+{
+    struct job job = {.shape = shape,
+                      .q = in->q.data,
+                      .k = in->k.data,
+                      .head = head,
+                      .rows = rows,
+                      .out = p};
+
+    dev->impl = "probs_tiles";
+    SPS_TRY(sps_check_one_sequence(shape, rows));
+    job.keys = sps_shape_blocks(shape, 1);
+    return run_tasks(dev, &job, 1, probs_task);
 }

@@ -57,12 +57,12 @@ size_t sps_tile_bytes(const struct sps_shape *shape, int64_t rows)
 }
 
 void sps_gather_queries(const struct sps_shape *shape, const float *q, int64_t row,
-                        int64_t n, int64_t kv, float *to)
+                        int64_t n, int64_t head, int64_t heads, float *to)
 {
-    int64_t width = shape->h / shape->g * shape->dk;
+    int64_t width = heads * shape->dk;
 
     for (int64_t r = 0; r < n; r++)
-        memcpy(to + r * width, q + (row + r) * shape->h * shape->dk + kv * width,
+        memcpy(to + r * width, q + ((row + r) * shape->h + head) * shape->dk,
                (size_t)width * sizeof *to);
 }
 
@@ -82,7 +82,8 @@ void sps_tile_begin(struct sps_tile *tile, const struct sps_shape *shape,
     tile->o = tile->max + items;
     tile->logits = tile->o + items * shape->dv;
     tile->rest = tile->logits + logits_floats(group);
-    sps_gather_queries(shape, in->q.data, task->rows.begin, n, task->kv, tile->q);
+    sps_gather_queries(shape, in->q.data, task->rows.begin, n, task->kv * group, group,
+                       tile->q);
     for (int64_t i = 0; i < n * group; i++) {
         tile->max[i] = -INFINITY;
         tile->sum[i] = 0;
@@ -189,7 +190,8 @@ void sps_tile_band(struct sps_tile *tile, const struct sps_band *band)
         struct reach first = band_reach(tile, band, row);
         struct reach last = band_reach(tile, band, row + n - 1);
         if (first.low <= last.sink) {
-            read_keys(tile, band, row, n, 0, last.high > last.sink ? last.high : last.sink);
+            read_keys(tile, band, row, n, 0,
+                      last.high > last.sink ? last.high : last.sink);
         } else {
             read_keys(tile, band, row, n, 0, last.sink);
             read_keys(tile, band, row, n, first.low, last.high);
@@ -203,8 +205,8 @@ void sps_tile_end(struct sps_tile *tile, float *o, float *lse)
     int64_t n = (tile->task->rows.end - tile->task->rows.begin) * group;
 
     for (int64_t i = 0; i < n; i++) {
-        int64_t to = (tile->task->rows.begin + i / group) * h + tile->task->kv * group +
-                     i % group;
+        int64_t to =
+            (tile->task->rows.begin + i / group) * h + tile->task->kv * group + i % group;
         double sum = tile->sum[i];
         sps_row_scale(tile->o + i * dv, dv, sum > 0 ? (float)(1 / sum) : 0);
         memcpy(o + to * dv, tile->o + i * dv, (size_t)dv * sizeof *o);

@@ -23,8 +23,8 @@ struct sps_task {
     int64_t sequence, kv;
 };
 
-/* Cut a range into tasks of at most `size` rows, times `kvs` kv heads, the last rows (which
- * read most) first.  free() ends the list. */
+/* Cut a range into tasks of at most `size` rows, times `kvs` kv heads, the last rows
+ * (which read most) first.  free() ends the list. */
 enum sps_status sps_tasks_new(const struct sps_shape *shape, struct sps_rows rows,
                               int64_t size, int64_t kvs, struct sps_task **tasks,
                               int64_t *count);
@@ -36,14 +36,14 @@ struct sps_tile {
     const struct sps_shape *shape;
     const struct sps_qkv *in;
     const struct sps_task *task;
-    int64_t group;     /* G */
+    int64_t group;      /* G */
     const float *k, *v; /* key 0 of the sequence, this kv head; rows g*dk, g*dv apart */
-    float *q;          /* [items,dk] */
-    float *max;        /* [items] */
-    double *sum;       /* [items] */
-    float *o;          /* [items,dv], not yet divided by sum */
-    float *logits;     /* [SPS_TILE_ITEMS or G, SPS_TILE_KEYS], rounded up to strips */
-    void *rest;        /* memory behind the tile, 64-byte aligned */
+    float *q;           /* [items,dk] */
+    float *max;         /* [items] */
+    double *sum;        /* [items] */
+    float *o;           /* [items,dv], not yet divided by sum */
+    float *logits;      /* [SPS_TILE_ITEMS or G, SPS_TILE_KEYS], rounded up to strips */
+    void *rest;         /* memory behind the tile, 64-byte aligned */
 };
 
 /* Memory of a tile of `rows` rows. */
@@ -54,11 +54,12 @@ void sps_tile_begin(struct sps_tile *tile, const struct sps_shape *shape,
                     const struct sps_qkv *in, const struct sps_task *task, void *mem,
                     int64_t rows);
 
-/* Turn n logits of an item into weights in place; returns what its o must be scaled by. */
+/* Turn n logits of an item into weights in place; returns what its o must be scaled by.
+ */
 float sps_tile_weigh(struct sps_tile *tile, int64_t item, float *logits, int64_t n);
 
-/* Logits of `count` items against n keys into tile->logits (row stride n), then, after the
- * caller's masking, the keys' values into the items' o. */
+/* Logits of `count` items against n keys into tile->logits (row stride n), then, after
+ * the caller's masking, the keys' values into the items' o. */
 void sps_tile_score(struct sps_tile *tile, int64_t item, int64_t count, const float *k,
                     int64_t stride, int64_t n);
 void sps_tile_absorb(struct sps_tile *tile, int64_t item, int64_t count, const float *v,
@@ -70,9 +71,9 @@ void sps_tile_band(struct sps_tile *tile, const struct sps_band *band);
 /* Write o and lse (may be NULL) of the task's rows. */
 void sps_tile_end(struct sps_tile *tile, float *o, float *lse);
 
-/* Items of rows [r, r + n) of one kv head, gathered: q[n * G, dk]. */
+/* Query heads [head, head + heads) of rows [row, row + n): to[n * heads, dk]. */
 void sps_gather_queries(const struct sps_shape *shape, const float *q, int64_t row,
-                        int64_t n, int64_t kv, float *to);
+                        int64_t n, int64_t head, int64_t heads, float *to);
 
 SPS_END_DECLS
 

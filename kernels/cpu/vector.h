@@ -8,7 +8,8 @@
 
 /* One copy of a function for each level, chosen when the program starts.  Sanitizers
  * cannot follow the choice: it happens before they are ready. */
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) &&        !defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) &&       \
+    !defined(__SANITIZE_THREAD__) && !defined(__clang__)
 #define SPS_CLONES __attribute__((target_clones("default", "fma", "avx2", "avx512f")))
 #else
 #define SPS_CLONES

@@ -47,12 +47,31 @@ static inline size_t sps_cuda_round(size_t bytes)
     return (bytes + 255) & ~(size_t)255;
 }
 
-/* Geometry of rows in tiles of `tokens`; `by` NULL: keys are tokens.  `block`: units of
- * the index, or 1. */
+/* Geometry of rows in tiles of `tokens`; `by` NULL: keys are tokens; `band` NULL: all.
+ * `block`: units of an index, or 1. */
 enum sps_status sps_cuda_geometry(struct sps_device *dev, const struct sps_shape *shape,
                                   const struct sps_compression *by,
                                   const struct sps_band *band, struct sps_rows rows,
-                                  int tokens, int64_t block, struct geometry *at);
+                                  int64_t tokens, int64_t block, struct geometry *at);
+
+/* Head groups that a launch takes at a time: those whose keys fill half of L2. */
+int sps_cuda_section(struct sps_device *dev, const struct sps_shape *shape, int64_t groups);
+
+/* log2 of the smallest power of two that is at least p. */
+int sps_cuda_log(int64_t p);
+
+/* True when the tensor-core kernels take these head sizes and type; else simple.cu. */
+bool sps_cuda_fits(enum sps_dtype dtype, int64_t dk, int64_t dv);
+
+/* Which of the four kernels: 0 d64, 1 d128, 2 d192/128, 3 d256. */
+int sps_cuda_size(int64_t dk, int64_t dv);
+
+/* Scratch that the kernels of one call may take, and what one chunk of scores may. */
+size_t sps_cuda_work_limit(struct sps_device *dev);
+enum { SPS_CUDA_CHUNK = 256 << 20 };
+
+/* Rows a chunk: as many as fit into `bytes`, at least 128, at most all. */
+int64_t sps_cuda_chunk(struct sps_rows rows, size_t row_bytes, size_t bytes);
 
 /* One attention launch, dense or over an index. */
 struct attend_args {
@@ -61,7 +80,7 @@ struct attend_args {
     int64_t h, g;
     int dk, dv, lg, p, groups, section; /* 1 << lg >= p heads a token in a tile */
     float c;                            /* scale * log2(e) */
-    enum sps_dtype dtype;
+    enum sps_dtype dtype, kv_dtype; /* of q; of k and v (simple.cu alone mixes them) */
     struct geometry at;
     /* the index: block size, index heads, and its lists; list NULL: none */
     const int32_t *list;
@@ -87,11 +106,96 @@ struct score_args {
     int64_t h, g, width; /* width: columns of out */
     int dk, lg, p, parts, groups, section, block, head;
     float c;
-    bool ahead; /* RAW: also keys that the row does not see */
-    enum sps_dtype dtype;
+    enum sps_dtype dtype, k_dtype; /* of q; of k (simple.cu alone mixes them) */
     enum score_kind kind;
     struct geometry at;
 };
+
+void sps_cuda_attend_fill(const struct sps_shape *shape, const struct sps_qkv *in, float *o,
+                          float *lse, struct attend_args *a);
+
+/* Dense attention over a->at's keys; on failure a status.  NULL lse: not wanted. */
+enum sps_status sps_cuda_dense_run(struct sps_device *dev, const struct sps_shape *shape,
+                                   const struct sps_compression *by,
+                                   const struct sps_band *band, struct sps_rows rows,
+                                   struct attend_args *a);
+
+/* Scores of rows: fills a->at and the tile shape, then launches. */
+enum sps_status sps_cuda_score_run(struct sps_device *dev, const struct sps_shape *shape,
+                                   const struct sps_compression *by, struct sps_rows rows,
+                                   int64_t heads, struct score_args *a);
+
+/* x[count] as one or two terms of `dtype`; low NULL: one. */
+enum sps_status sps_cuda_split(struct sps_device *dev, const float *x, int64_t count,
+                               enum sps_dtype dtype, void *high, void *low);
+
+/* Where top-k reads a block's score: x[i * columns + block], or, with strides, the sum
+ * over compressed keys of x times the strides that both cover (NSA eq. 9). */
+struct score_source {
+    const float *x;
+    int64_t columns, window, block; /* in strides; window 0: x is the score itself */
+};
+
+/* Top-k of rows into the index; a NaN is noted and told by sps_cuda_topk_check. */
+enum sps_status sps_cuda_topk_run(struct sps_device *dev, const struct sps_shape *shape,
+                                  const struct score_source *from, const struct sps_rule *rule,
+                                  struct sps_rows rows, struct sps_index *index);
+enum sps_status sps_cuda_topk_begin(struct sps_device *dev);
+enum sps_status sps_cuda_topk_check(struct sps_device *dev, const struct sps_index *index);
+
+/* The slots of struct sps_kernels. */
+enum sps_status sps_cuda_dense(struct sps_device *, const struct sps_shape *,
+                               const struct sps_qkv *, const struct sps_band *,
+                               struct sps_rows, float *o, float *lse);
+enum sps_status sps_cuda_attend(struct sps_device *, const struct sps_shape *,
+                                const struct sps_qkv *, const struct sps_index *,
+                                const struct sps_band *, struct sps_rows, float *o,
+                                float *lse);
+enum sps_status sps_cuda_compress_mean(struct sps_device *, const struct sps_shape *,
+                                       const struct sps_tensor *x,
+                                       const struct sps_compression *, float *out);
+enum sps_status sps_cuda_compress_linear(struct sps_device *, const struct sps_shape *,
+                                         const struct sps_tensor *x,
+                                         const struct sps_tensor *pe,
+                                         const struct sps_tensor *w,
+                                         const struct sps_compression *, float *out);
+enum sps_status sps_cuda_compressed(struct sps_device *, const struct sps_shape *,
+                                    const struct sps_tensor *q, const float *k_cmp,
+                                    const float *v_cmp, const struct sps_compression *,
+                                    int64_t block, struct sps_rows, float *o, float *lse,
+                                    float *scores);
+enum sps_status sps_cuda_compressed_select(struct sps_device *, const struct sps_shape *,
+                                           const struct sps_tensor *q, const float *k_cmp,
+                                           const float *v_cmp, const struct sps_compression *,
+                                           const struct sps_rule *, struct sps_rows, float *o,
+                                           float *lse, struct sps_index *);
+enum sps_status sps_cuda_gate(struct sps_device *, const struct sps_shape *,
+                              const struct sps_tensor *q, const float *means,
+                              const struct sps_compression *, struct sps_rows, float *scores);
+enum sps_status sps_cuda_gate_select(struct sps_device *, const struct sps_shape *,
+                                     const struct sps_tensor *q, const float *means,
+                                     const struct sps_compression *, const struct sps_rule *,
+                                     struct sps_rows, struct sps_index *);
+enum sps_status sps_cuda_mass(struct sps_device *, const struct sps_shape *,
+                              const struct sps_qkv *, int64_t block, int64_t heads,
+                              struct sps_rows, float *scores);
+enum sps_status sps_cuda_noise(struct sps_device *, const struct sps_shape *, uint64_t seed,
+                               int64_t block, int64_t heads, struct sps_rows, float *scores);
+enum sps_status sps_cuda_topk(struct sps_device *, const struct sps_shape *,
+                              const float *scores, const struct sps_rule *, struct sps_rows,
+                              struct sps_index *);
+enum sps_status sps_cuda_combine(struct sps_device *, const struct sps_shape *, int64_t parts,
+                                 const float *const *part, const float *gate,
+                                 const float *constant, struct sps_rows, float *o);
+enum sps_status sps_cuda_probs(struct sps_device *, const struct sps_shape *,
+                               const struct sps_qkv *, int64_t head, struct sps_rows,
+                               float *p);
+
+/* Inputs that the tensor-core kernels do not take: one warp a row (simple.cu). */
+cudaError_t sps_cuda_simple_attend(const struct attend_args *a, int64_t rows,
+                                   cudaStream_t stream);
+cudaError_t sps_cuda_simple_score(const struct score_args *a, int64_t rows,
+                                  cudaStream_t stream);
 
 cudaError_t sps_cuda_dense_d64(const struct attend_args *a, cudaStream_t stream);
 cudaError_t sps_cuda_dense_d128(const struct attend_args *a, cudaStream_t stream);

@@ -27,8 +27,8 @@ SPS_DEVICE struct gathered gathered_row(const struct attend_args *a, const int32
 
     if (e < 0 || x >= a->p)
         return at;
-    at.row = a->at.begin + e / a->width;
-    at.slot = ((int64_t)(e / a->width) * a->h + at.head) * a->width + e % a->width;
+    at.row = a->at.begin + e / (int)a->width;
+    at.slot = ((at.row - a->at.begin) * a->h + at.head) * a->width + e % (int)a->width;
     return at;
 }
 

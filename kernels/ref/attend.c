@@ -1,6 +1,7 @@
 /* attend.c - reference attention over the union of an index's tokens and a band. */
 #include <string.h>
 
+#include "kernels/check.h"
 #include "kernels/ref/ref.h"
 
 struct job {
@@ -80,9 +81,10 @@ enum sps_status sps_ref_dense(struct sps_device *dev, const struct sps_shape *sh
 
 enum sps_status sps_ref_attend(struct sps_device *dev, const struct sps_shape *shape,
                                const struct sps_qkv *in, const struct sps_index *index,
-                               const struct sps_band *band, struct sps_rows rows, float *o,
-                               float *lse)
+                               const struct sps_band *band, struct sps_rows rows,
+                               float *o, float *lse)
 {
     dev->impl = "attend_ref";
+    SPS_TRY(sps_check_causal(shape, "attend"));
     return attend_rows(dev, &(struct job){shape, in, index, band, o, lse}, rows);
 }

@@ -25,7 +25,8 @@ static enum sps_status open_ref(struct sps_device *dev, int threads)
 extern const struct sps_backend sps_backend_ref;
 const struct sps_backend sps_backend_ref = {
     .name = "ref",
-    .summary = "plain C in double, one row at a time: what the others are checked against",
+    .summary =
+        "plain C in double, one row at a time: what the others are checked against",
     .accepts = sps_host_accepts,
     .open = open_ref,
     .close = sps_host_close,

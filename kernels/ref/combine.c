@@ -2,8 +2,9 @@
 #include "kernels/ref/ref.h"
 
 enum sps_status sps_ref_combine(struct sps_device *dev, const struct sps_shape *shape,
-                                int64_t parts, const float *const *part, const float *gate,
-                                const float *constant, struct sps_rows rows, float *o)
+                                int64_t parts, const float *const *part,
+                                const float *gate, const float *constant,
+                                struct sps_rows rows, float *o)
 {
     int64_t h = shape->h, dv = shape->dv;
 

@@ -4,8 +4,8 @@
 #include "kernels/ref/ref.h"
 
 /* Compressed key `m` of all sequences: its first token, packed. */
-static int64_t first_token(const struct sps_shape *shape, const struct sps_compression *by,
-                           int64_t m)
+static int64_t first_token(const struct sps_shape *shape,
+                           const struct sps_compression *by, int64_t m)
 {
     int64_t sequence = 0;
 
@@ -14,7 +14,8 @@ static int64_t first_token(const struct sps_shape *shape, const struct sps_compr
     return shape->cu_k[sequence] + (m - by->cu[sequence]) * by->u;
 }
 
-enum sps_status sps_ref_compress_mean(struct sps_device *dev, const struct sps_shape *shape,
+enum sps_status sps_ref_compress_mean(struct sps_device *dev,
+                                      const struct sps_shape *shape,
                                       const struct sps_tensor *x,
                                       const struct sps_compression *by, float *out)
 {
@@ -51,7 +52,8 @@ static void map_window(const float *x, int64_t width, const float *pe, const flo
         }
 }
 
-enum sps_status sps_ref_compress_linear(struct sps_device *dev, const struct sps_shape *shape,
+enum sps_status sps_ref_compress_linear(struct sps_device *dev,
+                                        const struct sps_shape *shape,
                                         const struct sps_tensor *x,
                                         const struct sps_tensor *pe,
                                         const struct sps_tensor *w,

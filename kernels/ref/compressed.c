@@ -71,8 +71,8 @@ static void attend_group(const struct job *job, const struct sps_ref_row *at, in
     for (int64_t b = 0; b < job->blocks; b++) {
         double score = 0;
         int64_t from = (b * job->block - job->by->l) / job->by->u;
-        for (int64_t m = most(0, from); m < least(visible, (b + 1) * job->block / job->by->u);
-             m++)
+        for (int64_t m = most(0, from);
+             m < least(visible, (b + 1) * job->block / job->by->u); m++)
             score += total[m] * (double)shared_strides(job, m, b);
         scores[b] = (float)score;
     }
@@ -81,8 +81,8 @@ static void attend_group(const struct job *job, const struct sps_ref_row *at, in
 enum sps_status sps_ref_compressed(struct sps_device *dev, const struct sps_shape *shape,
                                    const struct sps_tensor *q, const float *k_cmp,
                                    const float *v_cmp, const struct sps_compression *by,
-                                   int64_t block, struct sps_rows rows, float *o, float *lse,
-                                   float *scores)
+                                   int64_t block, struct sps_rows rows, float *o,
+                                   float *lse, float *scores)
 {
     struct job job = {shape, q->data, k_cmp, v_cmp, by, block, 0, o, lse};
     int64_t most_keys = sps_compressed_count(sps_ref_longest(shape), by->l, by->u);

@@ -2,7 +2,8 @@
 #include "kernels/check.h"
 #include "kernels/ref/ref.h"
 
-/* Blocks that the row sees only in part score 0: their mean holds keys it must not see. */
+/* Blocks that the row sees only in part score 0: their mean holds keys it must not see.
+ */
 enum sps_status sps_ref_gate(struct sps_device *dev, const struct sps_shape *shape,
                              const struct sps_tensor *q, const float *means,
                              const struct sps_compression *by, struct sps_rows rows,

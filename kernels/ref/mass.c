@@ -43,14 +43,15 @@ enum sps_status sps_ref_mass(struct sps_device *dev, const struct sps_shape *sha
 }
 
 enum sps_status sps_ref_probs(struct sps_device *dev, const struct sps_shape *shape,
-                              const struct sps_qkv *in, int64_t head, struct sps_rows rows,
-                              float *p)
+                              const struct sps_qkv *in, int64_t head,
+                              struct sps_rows rows, float *p)
 {
     struct sps_scratch scratch;
 
     dev->impl = "probs_ref";
     SPS_TRY(sps_check_one_sequence(shape, rows));
-    SPS_TRY(sps_scratch_new(dev, (size_t)sps_ref_longest(shape) * sizeof(double), &scratch));
+    SPS_TRY(
+        sps_scratch_new(dev, (size_t)sps_ref_longest(shape) * sizeof(double), &scratch));
 #pragma omp parallel for schedule(dynamic) num_threads(dev->threads)
     for (int64_t row = rows.begin; row < rows.end; row++) {
         struct sps_ref_row at = sps_ref_row(shape, row);

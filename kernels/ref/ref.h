@@ -38,18 +38,20 @@ enum sps_status sps_ref_gate(struct sps_device *, const struct sps_shape *,
 enum sps_status sps_ref_mass(struct sps_device *, const struct sps_shape *,
                              const struct sps_qkv *, int64_t block, int64_t heads,
                              struct sps_rows, float *scores);
-enum sps_status sps_ref_noise(struct sps_device *, const struct sps_shape *, uint64_t seed,
-                              int64_t block, int64_t heads, struct sps_rows, float *scores);
+enum sps_status sps_ref_noise(struct sps_device *, const struct sps_shape *,
+                              uint64_t seed, int64_t block, int64_t heads,
+                              struct sps_rows, float *scores);
 enum sps_status sps_ref_topk(struct sps_device *, const struct sps_shape *,
-                             const float *scores, const struct sps_rule *, struct sps_rows,
-                             struct sps_index *);
+                             const float *scores, const struct sps_rule *,
+                             struct sps_rows, struct sps_index *);
 enum sps_status sps_ref_attend(struct sps_device *, const struct sps_shape *,
                                const struct sps_qkv *, const struct sps_index *,
                                const struct sps_band *, struct sps_rows, float *o,
                                float *lse);
-enum sps_status sps_ref_combine(struct sps_device *, const struct sps_shape *, int64_t parts,
-                                const float *const *part, const float *gate,
-                                const float *constant, struct sps_rows, float *o);
+enum sps_status sps_ref_combine(struct sps_device *, const struct sps_shape *,
+                                int64_t parts, const float *const *part,
+                                const float *gate, const float *constant, struct sps_rows,
+                                float *o);
 enum sps_status sps_ref_probs(struct sps_device *, const struct sps_shape *,
                               const struct sps_qkv *, int64_t head, struct sps_rows,
                               float *p);
@@ -71,7 +73,8 @@ double sps_ref_dot(const float *a, const float *b, int64_t n);
 /* x[at->keys] = c q.k of one head, -inf for keys not visible, or with reads[j] false
  * (reads NULL: every visible key). */
 void sps_ref_logits(const struct sps_shape *shape, const struct sps_qkv *in,
-                    const struct sps_ref_row *at, int64_t head, const bool *reads, double *x);
+                    const struct sps_ref_row *at, int64_t head, const bool *reads,
+                    double *x);
 
 /* Logits to probabilities in place; those below 2^-100 become 0.  Returns the log of the
  * sum of exp, -inf when every logit is. */

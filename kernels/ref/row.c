@@ -29,7 +29,8 @@ double sps_ref_dot(const float *a, const float *b, int64_t n)
 }
 
 void sps_ref_logits(const struct sps_shape *shape, const struct sps_qkv *in,
-                    const struct sps_ref_row *at, int64_t head, const bool *reads, double *x)
+                    const struct sps_ref_row *at, int64_t head, const bool *reads,
+                    double *x)
 {
     int64_t g = shape->g, dk = shape->dk, kv = head / (shape->h / g);
     const float *q = (const float *)in->q.data + (at->row * shape->h + head) * dk;

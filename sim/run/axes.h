@@ -13,7 +13,7 @@ enum { SPS_AXES_MAX = 64, SPS_PARTS_MAX = 2 };
 struct sps_axis {
     const struct sps_option *option;
     const struct sps_yaml *node; /* its value: one text, or the list */
-    const char *const *text;     /* [count] */
+    const char **text;           /* [count] */
     int64_t count;
     int64_t part;   /* which of the entry's structs it lives in */
     int64_t leader; /* the axis it runs with (zip), or itself */
@@ -53,7 +53,7 @@ void sps_axes_label(const struct sps_axes *axes, const void *const part[SPS_PART
 /* The node's texts: one text is a list of one.  Refuses what is not text, and an
  * empty list.  *count of them, alive as long as `keep` and the tree. */
 enum sps_status sps_yaml_texts(const struct sps_yaml *node, struct sps_keep *keep,
-                               const char *const **text, int64_t *count);
+                               const char ***text, int64_t *count);
 
 /* The node's own text; complains about a list, a mapping, an empty text. */
 enum sps_status sps_yaml_text(const struct sps_yaml *node, const char **text);

@@ -61,8 +61,10 @@ static enum sps_status read_words(const struct sps_yaml *node, const char *what,
                                   struct sps_words *out)
 {
     const struct sps_yaml *value = sps_yaml_first(node);
+    const char **text;
 
-    SPS_TRY(sps_yaml_texts(node, config->keep, &out->text, &out->count));
+    SPS_TRY(sps_yaml_texts(node, config->keep, &text, &out->count));
+    out->text = text;
     for (int64_t i = 0; i < out->count; i++, value = value->next) {
         if (!words[sps_word_position(words, out->text[i])])
             return sps_yaml_unknown(value, false, what, out->text[i], words);
@@ -122,12 +124,16 @@ static enum sps_status read_experiment(const char *text, size_t size, const char
                                        struct sps_config *config)
 {
     struct sps_experiment *x = config->experiment;
+    struct sps_yaml_source *source = sps_keep_take(config->keep, sizeof *source);
     struct sps_yaml *root;
 
+    if (!source)
+        return SPS_ENOMEM;
+    *source = (struct sps_yaml_source){name, text, size};
     if (size > SPS_CONFIG_BYTES_MAX)
         return sps_fail(SPS_ECONFIG, "%s: more than %d bytes: not an experiment file",
                         name, SPS_CONFIG_BYTES_MAX);
-    SPS_TRY(sps_yaml_parse(text, size, name, config->keep, &root));
+    SPS_TRY(sps_yaml_parse(text, size, source, config->keep, &root));
     for (int64_t i = 0; i < set_count; i++)
         SPS_TRY(sps_config_set(root, set[i], config->keep));
     config->root = root;

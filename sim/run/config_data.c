@@ -28,7 +28,7 @@ static int by_value(const void *a, const void *b)
 static enum sps_status read_set(const struct sps_yaml *node, struct sps_config *config,
                                 int64_t **set, int64_t *count)
 {
-    const char *const *text;
+    const char **text;
 
     SPS_TRY(sps_yaml_texts(node, config->keep, &text, count));
     if (node->kind == SPS_YAML_TEXT && strcmp(node->text, "all") == 0) {

@@ -56,7 +56,7 @@ static enum sps_status read_l2(void *into, const struct sps_yaml *value,
     static const char *const words[] = {"cold", "hot", NULL};
     struct sps_measure *m = into;
     const struct sps_yaml *item = sps_yaml_first(value);
-    const char *const *text;
+    const char **text;
     int64_t count;
 
     m->cold = m->hot = 0;

@@ -148,10 +148,10 @@ static enum sps_status unknown_key(const struct sps_yaml *node,
     for (const struct sps_option *o = method ? method->options : NULL;
          o && o->name && n < NAMES_MAX; o++)
         names[n++] = o->name;
+    if (!method)
+        names[n++] = "and beside 'method' its options";
     names[n] = NULL;
-    return sps_yaml_unknown(node, true,
-                            method ? "key" : "key (without a 'method' beside it)",
-                            node->key, names);
+    return sps_yaml_unknown(node, true, "key", node->key, names);
 }
 
 /* The option `node->key` of a method: check its values, put them in its form. */
@@ -195,11 +195,8 @@ static enum sps_status read_wish(const struct sps_yaml *node,
                                  const struct sps_yaml *methods, struct wish *w,
                                  const struct sps_config *config)
 {
-    const char *const *given;
-
     w->key = node->key;
-    SPS_TRY(sps_yaml_texts(node, config->keep, &given, &w->count));
-    w->text = (const char **)given;
+    SPS_TRY(sps_yaml_texts(node, config->keep, &w->text, &w->count));
     for (int i = 0; i < PROPERTIES; i++)
         if (strcmp(properties[i].name, node->key) == 0)
             return read_property(&properties[i], node, w, config);

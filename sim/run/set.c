@@ -68,6 +68,22 @@ static struct sps_yaml *append(struct sps_yaml *map, const char *key,
     return child;
 }
 
+/* A list that is not there cannot be added by naming one of its entries. */
+static enum sps_status no_list(const struct edit *e, const struct sps_yaml *map,
+                               const char *key)
+{
+    const char *names[SPS_YAML_KEYS_MAX + 1];
+    int n = 0;
+
+    for (const struct sps_yaml *c = map->child; c && n < SPS_YAML_KEYS_MAX; c = c->next)
+        names[n++] = c->key;
+    names[n] = NULL;
+    const char *nearest = sps_nearest(key, names);
+    return sps_fail(SPS_ECONFIG, "--set %.200s: '%.80s' does not exist%s%s%s", e->text,
+                    key, nearest ? " (did you mean '" : "", nearest ? nearest : "",
+                    nearest ? "'?)" : "");
+}
+
 /* Follow "name" or ".name"; a key that the file leaves out is added. */
 static enum sps_status follow_name(struct edit *e, struct sps_yaml **node)
 {
@@ -86,18 +102,12 @@ static enum sps_status follow_name(struct edit *e, struct sps_yaml **node)
     if (!key)
         return SPS_ENOMEM;
     *node = sps_yaml_get(map, key);
+    if (!*node && name[n] == '[')
+        return no_list(e, map, key);
     if (!*node)
         *node = append(map, key, e);
     e->at = name + n;
     return *node ? SPS_OK : SPS_ENOMEM;
-}
-
-/* The new value says where it comes from, not where in it. */
-static void relabel(struct sps_yaml *node, const struct sps_yaml_source *source)
-{
-    node->source = source;
-    for (struct sps_yaml *c = node->child; c; c = c->next)
-        relabel(c, source);
 }
 
 /* Put the parsed value in the place of *node, which keeps its key and neighbours. */
@@ -107,9 +117,8 @@ static enum sps_status put(struct sps_yaml *node, const struct edit *e)
 
     if (!e->equals[1])
         return sps_fail(SPS_ECONFIG, "%s: no value", e->source->name);
-    SPS_TRY(sps_yaml_parse(e->equals + 1, strlen(e->equals + 1), e->source->name, e->keep,
-                           &value));
-    relabel(value, e->source);
+    SPS_TRY(
+        sps_yaml_parse(e->equals + 1, strlen(e->equals + 1), e->source, e->keep, &value));
     value->key = node->key;
     value->next = node->next;
     *node = *value;

@@ -94,8 +94,7 @@ static int64_t compare_lists(struct check *c)
     return differ;
 }
 
-/* Selections compare as sets.  Float backends may differ where scores tie within their
- * rounding: one list in a hundred is far above what that explains. */
+/* Selections compare as sets, list by list. */
 static enum sps_status check_selection(struct check *c)
 {
     const struct sps_shape *s = &c->input.problem.shape;

@@ -8,7 +8,7 @@ struct reader {
     struct fy_parser *parser;
     struct fy_diag *diag;
     struct sps_keep *keep;
-    struct sps_yaml_source *source;
+    const struct sps_yaml_source *source;
     struct sps_yaml_mark last; /* of the event read last that has one */
 };
 
@@ -222,18 +222,15 @@ static enum sps_status check_text(const char *text, size_t size, const char *nam
     return size ? SPS_OK : sps_fail(SPS_ECONFIG, "%s: empty file", name);
 }
 
-enum sps_status sps_yaml_parse(const char *text, size_t size, const char *name,
+enum sps_status sps_yaml_parse(const char *text, size_t size,
+                               const struct sps_yaml_source *source,
                                struct sps_keep *keep, struct sps_yaml **root)
 {
-    struct reader r = {.keep = keep, .last = {1, 1}};
+    struct reader r = {.keep = keep, .source = source, .last = {1, 1}};
     struct fy_diag_cfg quiet;
     enum sps_status status;
 
-    SPS_TRY(check_text(text, size, name));
-    r.source = sps_keep_take(keep, sizeof *r.source);
-    if (!r.source)
-        return SPS_ENOMEM;
-    *r.source = (struct sps_yaml_source){name, text, size};
+    SPS_TRY(check_text(text, size, source->name));
     fy_diag_cfg_default(&quiet);
     quiet.fp = NULL;
     quiet.level = FYET_ERROR;

@@ -40,9 +40,10 @@ struct sps_yaml {
     const struct sps_yaml_source *source;
 };
 
-/* Parse text[size]; nodes live in `keep`, but `text` and `name` must outlive them.
- * SPS_ECONFIG for anything that is not one readable YAML document. */
-enum sps_status sps_yaml_parse(const char *text, size_t size, const char *name,
+/* Parse text[size]; nodes live in `keep` and refer to `source`, which must outlive
+ * them.  SPS_ECONFIG for anything that is not one readable YAML document. */
+enum sps_status sps_yaml_parse(const char *text, size_t size,
+                               const struct sps_yaml_source *source,
                                struct sps_keep *keep, struct sps_yaml **root);
 
 /* Where a list's items start; a text counts as a list of one. */

@@ -18,7 +18,7 @@ enum sps_status sps_yaml_text(const struct sps_yaml *node, const char **text)
 }
 
 enum sps_status sps_yaml_texts(const struct sps_yaml *node, struct sps_keep *keep,
-                               const char *const **text, int64_t *count)
+                               const char ***text, int64_t *count)
 {
     bool list = node->kind == SPS_YAML_LIST;
     const struct sps_yaml *value = list ? node->child : node;

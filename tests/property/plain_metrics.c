@@ -59,10 +59,11 @@ static double top(const double *x, int64_t n, int64_t k)
     return total;
 }
 
+/* Fewest that reach `share`, shares within 1e-6 of it counting. */
 static double fewest(const double *x, int64_t n, double share)
 {
     for (int64_t k = 1; k < n; k++)
-        if (top(x, n, k) >= share)
+        if (top(x, n, k) >= share - 1e-6)
             return (double)k;
     return (double)n;
 }

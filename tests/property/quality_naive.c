@@ -199,11 +199,32 @@ static void test_places(void)
     problem_close(&p);
 }
 
+/* Equal keys: whole units tie exactly, and shares of 90 and 95 % are hit exactly. */
+static void test_equal_keys(void)
+{
+    static const struct problem_size size = {HEADS, 2, 8, 6, {80, 20}, {80, 25}};
+    static const struct sps_rule rules[] = {{4, 6, 1, 1}, {1, 9, 0, 0}};
+
+    for (int i = 0; i < 2; i++) {
+        struct problem p;
+        struct sps_index index;
+        problem_open(&p, "ref", &size, 8);
+        memset(p.k.data, 0, sps_tensor_bytes(&p.k));
+        index_random(&p, &rules[i], 2, 1, &index);
+        struct sps_quality_in in = problem_in(&p);
+        in.index = &index, in.rule = rules[i];
+        compare("equal keys", &p, &in);
+        index_free(&index);
+        problem_close(&p);
+    }
+}
+
 static const struct tap_test tests[] = {
     {"every metric equals plain code, ref", test_ref},
     {"every metric equals plain code, cpu", test_cpu},
     {"packed lists, some empty, no rule", test_packed},
     {"rows of index and output are found by at[]", test_places},
+    {"equal keys tie exactly", test_equal_keys},
     {0},
 };
 

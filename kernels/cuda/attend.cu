@@ -1,0 +1,83 @@
+/* attend.cu - the attend slot: attention over an index, by rows or by blocks. */
+#include "kernels/cuda/gather.h"
+
+typedef cudaError_t launch(const struct attend_args *a, cudaStream_t stream);
+
+static const struct {
+    launch *run;
+    const char *impl;
+} sizes[] = {
+    {sps_cuda_union_d64, "union_mma_d64"},
+    {sps_cuda_union_d128, "union_mma_d128"},
+    {sps_cuda_union_d192, "union_mma_d192"},
+    {sps_cuda_union_d256, "union_mma_d256"},
+};
+
+static bool has_band(const struct sps_band *band)
+{
+    return band && (band->all || band->window > 0 || band->sink > 0);
+}
+
+/* Block-outer pays when few heads share a list (a tile of rows would read nearly every
+ * block) and enough rows choose each block to fill tiles. */
+static bool by_blocks(const struct sps_shape *shape, const struct sps_index *index,
+                      const struct sps_band *band, struct sps_rows rows)
+{
+    int64_t blocks = sps_shape_blocks(shape, index->block);
+
+    return !index->offset && !has_band(band) && shape->h / index->heads <= 2 &&
+           index->block >= 32 && blocks > 2 * index->width &&
+           (rows.end - rows.begin) * index->width >= 64 * blocks;
+}
+
+static enum sps_status by_rows(struct sps_device *dev, const struct sps_shape *shape,
+                               const struct sps_index *index, const struct sps_band *band,
+                               struct sps_rows rows, struct attend_args *a)
+{
+    struct sps_band none = {false, 0, 0};
+    int size = sps_cuda_size(a->dk, a->dv);
+
+    dev->impl = sizes[size].impl;
+    a->lg = sps_cuda_log(a->p);
+    a->section = sps_cuda_section(dev, shape, a->groups);
+    a->shared_bytes = cuda_state_of(dev)->prop.sharedMemPerBlockOptin;
+    SPS_TRY(sps_cuda_geometry(dev, shape, NULL, band ? band : &none, rows, 128 >> a->lg,
+                              index->block, &a->at));
+    CUDA_TRY(sizes[size].run(a, cuda_state_of(dev)->stream));
+    return SPS_OK;
+}
+
+enum sps_status sps_cuda_attend(struct sps_device *dev, const struct sps_shape *shape,
+                                const struct sps_qkv *in, const struct sps_index *index,
+                                const struct sps_band *band, struct sps_rows rows, float *o,
+                                float *lse)
+{
+    struct sps_band none = {false, 0, 0};
+    struct attend_args a;
+
+    if (band && band->all)
+        return sps_cuda_dense(dev, shape, in, band, rows, o, lse);
+    if (!(shape->scale > 0))
+        return sps_fail(SPS_ENOTSUP, "scale %g: must be positive on cuda", shape->scale);
+    sps_cuda_attend_fill(shape, in, o, lse, &a);
+    a.list = index->list;
+    a.offset = index->offset;
+    a.width = index->width;
+    a.block = (int)index->block;
+    a.index_heads = (int)index->heads;
+    a.p = (int)(shape->h / (index->heads > shape->g ? index->heads : shape->g));
+    a.groups = (int)shape->h / a.p;
+    if (rows.begin >= rows.end)
+        return SPS_OK;
+    if (!sps_cuda_fits(a.dtype, a.dk, a.dv) || a.p > 128) {
+        dev->impl = "attend_simple";
+        SPS_TRY(sps_cuda_geometry(dev, shape, NULL, band ? band : &none, rows, 1,
+                                  index->block, &a.at));
+        CUDA_TRY(sps_cuda_simple_attend(&a, rows.end - rows.begin,
+                                        cuda_state_of(dev)->stream));
+        return SPS_OK;
+    }
+    if (by_blocks(shape, index, band, rows))
+        return sps_cuda_gather(dev, shape, index, rows, &a);
+    return by_rows(dev, shape, index, band, rows, &a);
+}

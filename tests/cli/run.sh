@@ -1,0 +1,35 @@
+# A tiny experiment: rows, resume, refusal to overwrite, a point that cannot run.
+cat >tiny.yaml <<END
+name: tiny
+data:
+  - synthetic: diffuse
+    length: 256
+    q_heads: 4
+    kv_heads: 2
+    head_dim: 16
+methods:
+  - method: full
+  - method: moba
+    block: 32
+    topk: [2, 4]
+  - method: given
+measure: {quality: {rows: 32}, time: false}
+END
+columns() { awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == want) c = i } { print $c }' want=$1 $2; }
+$sparsescope run tiny.yaml -o out -q --backend cpu; echo "exit $?"
+for c in method label status reason n_rows density_pairs n_heads t s h g; do
+    columns $c out/results.csv | tr '\r\n' '  '; echo
+done
+wc -l <out/heads.csv
+$sparsescope run tiny.yaml -o out -q --backend cpu; echo "exit $?"
+cp out/results.csv before.csv
+$sparsescope run tiny.yaml -o out -q --backend cpu --resume; echo "exit $?"
+cmp out/results.csv before.csv && echo "resume kept every row"
+# Lose the last row and tear the one before it: both are run again.
+head -c -40 before.csv | sed '$d' >out/results.csv
+printf '1,torn' >>out/results.csv
+$sparsescope run tiny.yaml -o out -q --backend cpu --resume; echo "exit $?"
+columns label out/results.csv | tr '\r\n' '  '; echo
+columns point_id out/heads.csv | sort | uniq -c | awk '{ print $1 }' | tr '\n' ' '; echo
+$sparsescope run tiny.yaml --dry-run --backend ref --set 'methods[1].topk=3' | awk '{ $NF = ""; print }'
+ls out
