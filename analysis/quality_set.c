@@ -34,11 +34,11 @@ static struct oracle ask_oracle(const struct sps_rule *rule, const struct sps_ro
     return oracle;
 }
 
-/* True when the oracle chooses the free unit `unit` of mass `mass`. */
+/* True when an oracle with free choices chooses the free unit `unit` of mass `mass`. */
 static bool chooses(const struct oracle *oracle, double mass, int64_t unit)
 {
-    return oracle->free > 0 && (mass > oracle->last.mass ||
-                                (mass == oracle->last.mass && unit >= oracle->last.unit));
+    return mass > oracle->last.mass ||
+           (mass == oracle->last.mass && unit >= oracle->last.unit);
 }
 
 struct sps_set_recall sps_row_set(const struct sps_quality_in *in,

@@ -197,6 +197,18 @@ static enum sps_status write_ordered(const char *path,
     return status;
 }
 
+static enum sps_status check(const struct sps_named_tensor *x)
+{
+    char shown[SAFETENSORS_SHOWN];
+
+    for (int i = x->rank; i < 4; i++)
+        if (x->tensor.dim[i] != 1)
+            return sps_fail(SPS_EINVAL, "%s: rank %d leaves out dimension %d, %lld",
+                            sps_safetensors_show(x->name, shown), x->rank, i,
+                            (long long)x->tensor.dim[i]);
+    return SPS_OK;
+}
+
 enum sps_status sps_safetensors_write(const char *path,
                                       const struct sps_named_tensor *tensors,
                                       int64_t count, const struct sps_meta *meta,
@@ -206,10 +218,15 @@ enum sps_status sps_safetensors_write(const char *path,
 
     if (!order)
         return sps_fail(SPS_ENOMEM, "%s: out of memory", path);
-    for (int64_t i = 0; i < count; i++)
+    enum sps_status status = SPS_OK;
+    for (int64_t i = 0; i < count && status == SPS_OK; i++) {
         order[i] = &tensors[i];
-    qsort(order, (size_t)count, sizeof *order, file_order);
-    enum sps_status status = write_ordered(path, order, count, meta, meta_count);
+        status = check(order[i]);
+    }
+    if (status == SPS_OK) {
+        qsort(order, (size_t)count, sizeof *order, file_order);
+        status = write_ordered(path, order, count, meta, meta_count);
+    }
     free(order);
     return status == SPS_OK ? SPS_OK : sps_wrap(status, "%s", path);
 }

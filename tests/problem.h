@@ -14,8 +14,9 @@ struct problem {
     struct sps_qkv in;
 };
 
-/* Shapes vary with the seed: g, G, dk, dv, packs of up to 4 sequences (some empty, some with
- * more rows than keys), decode, chunks, given positions.  Seeds 0..7 are the corners. */
+/* Shapes vary with the seed: g, G, dk, dv, packs of up to 4 sequences (some empty, some
+ * with more rows than keys), decode, chunks, given positions.  Seeds 0..7 are the
+ * corners. */
 void problem_make(uint64_t seed, struct problem *p);
 void problem_free(struct problem *p);
 

@@ -129,17 +129,12 @@ enum sps_status sps_cuda_score_run(struct sps_device *dev, const struct sps_shap
 enum sps_status sps_cuda_split(struct sps_device *dev, const float *x, int64_t count,
                                enum sps_dtype dtype, void *high, void *low);
 
-/* Where top-k reads a block's score: x[i * columns + block], or, with strides, the sum
- * over compressed keys of x times the strides that both cover (NSA eq. 9). */
-struct score_source {
-    const float *x;
-    int64_t columns, window, block; /* in strides; window 0: x is the score itself */
-};
-
-/* Top-k of rows into the index; a NaN is noted and told by sps_cuda_topk_check. */
+/* Top-k of rows into the index; `by`: of compressed keys, or NULL.  A NaN is noted and told by sps_cuda_topk_check. */
 enum sps_status sps_cuda_topk_run(struct sps_device *dev, const struct sps_shape *shape,
-                                  const struct score_source *from, const struct sps_rule *rule,
-                                  struct sps_rows rows, struct sps_index *index);
+                                  const struct score_source *from,
+                                  const struct sps_compression *by,
+                                  const struct sps_rule *rule, struct sps_rows rows,
+                                  struct sps_index *index);
 enum sps_status sps_cuda_topk_begin(struct sps_device *dev);
 enum sps_status sps_cuda_topk_check(struct sps_device *dev, const struct sps_index *index);
 

@@ -67,6 +67,32 @@ SPS_DEVICE uint64_t geometry_band(const struct geometry *at, int pos, int visibl
     return seen & (near | low_bits((int64_t)at->sink - base));
 }
 
+/* Where top-k reads a block's score: x[list * columns + block], or, when window is set,
+ * the sum over compressed keys m < seen of x times the strides that m and the block share
+ * (NSA eq. 9, arXiv 2502.11089). */
+struct score_source {
+    const float *x;
+    int64_t columns, window, block; /* window and block in strides */
+};
+
+SPS_DEVICE float score_of(const struct score_source *from, int64_t list, int b, int seen)
+{
+    const float *x = from->x + list * from->columns;
+
+    if (from->window == 0)
+        return x[b];
+    int window = (int)from->window, block = (int)from->block, first = b * block;
+    int m = first - window + 1 > 0 ? first - window + 1 : 0;
+    int end = first + block < seen ? first + block : seen;
+    float sum = 0;
+    for (; m < end; m++) {
+        int low = m > first ? m : first, high = m + window;
+        high = high < first + block ? high : first + block;
+        sum += (float)(high - low) * x[m];
+    }
+    return sum;
+}
+
 /* The rows of this CTA's tile: `count` tokens from `token` of `seq`, p heads from
  * `head` each; tile row r is token r >> lg, head r & ((1 << lg) - 1). */
 struct row_tile {

@@ -223,6 +223,19 @@ static void test_union_of_window_and_blocks(void)
     CU_ASSERT(both == 512 + 2 * 64 && only == 4 * 64);
 }
 
+static void test_future_units(void)
+{
+    int64_t cu[4];
+    int32_t list[] = {0, 1, 2, 3, 0, 1, 2, 3};
+    struct sps_shape shape = one_sequence(2, 21, cu);
+    struct sps_index index = {2, 1, 10, 4, list, NULL};
+    double both, only;
+
+    /* Rows see 20 and 21 keys: units 0 and 1, then one token of unit 2, never 3. */
+    sps_count_pairs(&shape, &index, &(struct sps_band){0}, &both, &only);
+    CU_ASSERT(both == 20 + 21 && only == 20 + 21);
+}
+
 static void test_long_sequence(void)
 {
     int64_t cu[4];
@@ -244,6 +257,7 @@ static const struct tap_test tests[] = {
     {"MoBA's pairs, from an index and from the closed form", test_moba_table},
     {"NSA's tokens per decoding step", test_nsa_decode},
     {"a token in block and window counts once", test_union_of_window_and_blocks},
+    {"units that are not visible yet are not read", test_future_units},
     {"more key tiles than are marked at a time", test_long_sequence},
     {0},
 };

@@ -219,11 +219,32 @@ static void test_equal_keys(void)
     }
 }
 
+/* Lists that know nothing of the forced units of the rule that judges them. */
+static void test_foreign_lists(void)
+{
+    static const struct problem_size size = {HEADS, 2, 8, 6, {60, 20}, {80, 25}};
+    static const struct sps_rule made = {8, 4, 0, 0};
+    static const struct sps_rule judged[] = {{8, 3, 1, 2}, {8, 3, 1, 1}, {8, 5, 0, 0}};
+
+    for (int i = 0; i < 3; i++) {
+        struct problem p;
+        struct sps_index index;
+        problem_open(&p, "ref", &size, 9);
+        index_random(&p, &made, 2, 1, &index);
+        struct sps_quality_in in = problem_in(&p);
+        in.index = &index, in.rule = judged[i];
+        compare("foreign lists", &p, &in);
+        index_free(&index);
+        problem_close(&p);
+    }
+}
+
 static const struct tap_test tests[] = {
     {"every metric equals plain code, ref", test_ref},
     {"every metric equals plain code, cpu", test_cpu},
     {"packed lists, some empty, no rule", test_packed},
     {"rows of index and output are found by at[]", test_places},
+    {"lists made by another rule", test_foreign_lists},
     {"equal keys tie exactly", test_equal_keys},
     {0},
 };

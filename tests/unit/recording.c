@@ -264,7 +264,7 @@ static void test_recording_refused(void)
         if (broken[i].name)
             x->name = broken[i].name;
         else if (broken[i].dim == 3)
-            x->rank = (int)broken[i].value;
+            x->rank = (int)broken[i].value, x->tensor.dim[2] = 1;
         else if (broken[i].dim == 4)
             x->tensor.dtype = (enum sps_dtype)broken[i].value;
         else

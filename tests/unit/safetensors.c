@@ -72,6 +72,8 @@ static const struct header_case headers[] = {
          "U8", "[0]", "[1,1]") "}",
      1, NULL},
 
+    {"an empty tensor where another starts",
+     "{\"y\":" T("U8", "[1]", "[0,1]") ",\"x\":" T("U8", "[0]", "[0,0]") "}", 1, NULL},
     {"empty header", "", 0, "does not start with {"},
     {"leading space", " {}", 0, "does not start with {"},
     {"a byte order mark", "\xef\xbb\xbf{}", 0, "does not start with {"},
@@ -425,6 +427,9 @@ static void test_write_refused(void)
     x[1].name = "\xff";
     CU_ASSERT_EQUAL(sps_safetensors_write(path, x, 2, NULL, 0), SPS_EINVAL);
     CU_ASSERT_PTR_NOT_NULL(strstr(sps_error(), "not UTF-8"));
+    x[1] = x[0], x[1].name = "y", x[1].rank = 0;
+    CU_ASSERT_EQUAL(sps_safetensors_write(path, x, 2, NULL, 0), SPS_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sps_error(), "y: rank 0 leaves out dimension 0, 3"));
     CU_ASSERT_EQUAL(sps_safetensors_write(path, x, 1, twice, 2), SPS_EINVAL);
     CU_ASSERT_PTR_NOT_NULL(strstr(sps_error(), "a: written twice"));
     CU_ASSERT_EQUAL(sps_safetensors_write(path, x, 1, bad, 1), SPS_EINVAL);

@@ -1,0 +1,92 @@
+/* compress.cu - compressed keys and values: means of windows, and the split of float32
+ * into two terms of a 16-bit type. */
+#include "kernels/cuda/compress.cuh"
+
+#include "kernels/cuda/cuda.h"
+
+/* One output element a thread; windows are summed 16 tokens at a time, then the sums. */
+static __global__ void mean(const __grid_constant__ struct window_args a, int64_t count)
+{
+    int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+
+    if (i >= count)
+        return;
+    int64_t width = a.g * a.d, at = window_first(&a, i / width) * width + i % width;
+    float total = 0;
+    for (int64_t from = 0; from < a.l; from += 16) {
+        int64_t end = from + 16 < a.l ? from + 16 : a.l;
+        float sum = 0;
+        for (int64_t j = from; j < end; j++)
+            sum += load_any(a.x, a.dtype, at + j * width);
+        total += sum;
+    }
+    a.out[i] = total / (float)a.l;
+}
+
+enum sps_status sps_cuda_windows(struct sps_device *dev, const struct sps_shape *shape,
+                                 const struct sps_tensor *x, const struct sps_compression *by,
+                                 float *out, struct window_args *a)
+{
+    size_t bytes = (size_t)(shape->n + 1) * sizeof(int64_t);
+    const void *to;
+
+    a->x = x->data;
+    a->dtype = x->dtype;
+    a->out = out;
+    a->n = shape->n;
+    a->m = by->cu[shape->n];
+    a->l = by->l;
+    a->u = by->u;
+    a->g = x->dim[1];
+    a->d = x->dim[2];
+    SPS_TRY(sps_cuda_put(dev, by->cu, bytes, &to));
+    a->cu = (const int64_t *)to;
+    SPS_TRY(sps_cuda_put(dev, shape->cu_k, bytes, &to));
+    a->cu_k = (const int64_t *)to;
+    return SPS_OK;
+}
+
+enum sps_status sps_cuda_compress_mean(struct sps_device *dev, const struct sps_shape *shape,
+                                       const struct sps_tensor *x,
+                                       const struct sps_compression *by, float *out)
+{
+    struct window_args a = {};
+
+    dev->impl = "compress_mean";
+    SPS_TRY(sps_cuda_windows(dev, shape, x, by, out, &a));
+    int64_t count = a.m * a.g * a.d;
+    if (count > 0)
+        mean<<<(unsigned)((count + 127) / 128), 128, 0, cuda_state_of(dev)->stream>>>(a, count);
+    CUDA_TRY(cudaGetLastError());
+    return SPS_OK;
+}
+
+/* high + low = x to twice the digits of T. */
+template <typename T> static __global__ void split(const float *x, int64_t count, T *high, T *low)
+{
+    int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+
+    if (i >= count)
+        return;
+    T term = (T)x[i];
+    high[i] = term;
+    if (low)
+        low[i] = (T)(x[i] - (float)term);
+}
+
+enum sps_status sps_cuda_split(struct sps_device *dev, const float *x, int64_t count,
+                               enum sps_dtype dtype, void *high, void *low)
+{
+    cudaStream_t stream = cuda_state_of(dev)->stream;
+    unsigned grid = (unsigned)((count + 255) / 256);
+
+    if (count == 0)
+        return SPS_OK;
+    if (dtype == SPS_BF16)
+        split<__nv_bfloat16><<<grid, 256, 0, stream>>>(x, count, (__nv_bfloat16 *)high,
+                                                       (__nv_bfloat16 *)low);
+    else
+        split<__half><<<grid, 256, 0, stream>>>(x, count, (__half *)high, (__half *)low);
+    CUDA_TRY(cudaGetLastError());
+    return SPS_OK;
+}

@@ -1,0 +1,37 @@
+/* compress.cuh - windows of tokens: which ones a compressed key covers. */
+#ifndef SPS_KERNELS_CUDA_COMPRESS_CUH
+#define SPS_KERNELS_CUDA_COMPRESS_CUH
+
+#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/simple.cuh"
+
+/* out[m,g,d] from windows of l tokens every u of x[s,g,d]. */
+struct window_args {
+    const void *x, *w, *pe;
+    float *out;
+    const float *shift; /* [g,d]: flatten(pe) w, or NULL */
+    const int64_t *cu, *cu_k;
+    int64_t n, m, l, u, g, d;
+    enum sps_dtype dtype, w_dtype, pe_dtype;
+};
+
+/* First packed token of compressed key m. */
+SPS_DEVICE int64_t window_first(const struct window_args *a, int64_t m)
+{
+    int64_t low = 0, high = a->n - 1;
+
+    while (low < high) {
+        int64_t mid = (low + high + 1) / 2;
+        if (a->cu[mid] <= m)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return a->cu_k[low] + (m - a->cu[low]) * a->u;
+}
+
+enum sps_status sps_cuda_windows(struct sps_device *dev, const struct sps_shape *shape,
+                                 const struct sps_tensor *x, const struct sps_compression *by,
+                                 float *out, struct window_args *a);
+
+#endif

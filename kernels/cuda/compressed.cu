@@ -1,0 +1,157 @@
+/* compressed.cu - attention over compressed keys with block scores, and with the choice
+ * made from them: pass 1 is attention, pass 2 recomputes p = exp(c q.k - lse) and keeps its
+ * sum over a group's heads, rows chunk by chunk, so that no [t,keys] matrix exists.
+ */
+#include "kernels/check.h"
+#include "kernels/cuda/cuda.h"
+
+struct job {
+    struct sps_device *dev;
+    const struct sps_shape *shape;
+    const struct sps_tensor *q;
+    const float *k_cmp, *v_cmp;
+    const struct sps_compression *by;
+    int64_t block, columns, chunk; /* columns: compressed keys of the longest sequence */
+    void *high, *low, *v;
+    float *sums, *lse;
+    bool fits;
+};
+
+static enum sps_status prepare(struct job *job, struct sps_rows rows, float *lse)
+{
+    const struct sps_shape *shape = job->shape;
+    int64_t m = job->by->cu[shape->n] * shape->g;
+    size_t k = (size_t)(m * shape->dk) * 2, v = (size_t)(m * shape->dv) * 2;
+    size_t l = lse ? 0 : (size_t)((rows.end - rows.begin) * shape->h) * 4;
+
+    for (int64_t i = 0; i < shape->n; i++)
+        if (job->by->cu[i + 1] - job->by->cu[i] > job->columns)
+            job->columns = job->by->cu[i + 1] - job->by->cu[i];
+    size_t row = (size_t)(shape->g * job->columns) * 4;
+    job->chunk = sps_cuda_chunk(rows, row, SPS_CUDA_CHUNK);
+    job->fits = sps_cuda_fits(job->q->dtype, shape->dk, shape->dv);
+    SPS_TRY(sps_cuda_reserve(job->dev, 2 * sps_cuda_round(k) + sps_cuda_round(v) +
+                                           sps_cuda_round(l) +
+                                           sps_cuda_round((size_t)job->chunk * row)));
+    job->high = sps_cuda_take(job->dev, k);
+    job->low = sps_cuda_take(job->dev, k);
+    job->v = sps_cuda_take(job->dev, v);
+    job->lse = lse ? lse : (float *)sps_cuda_take(job->dev, l) - rows.begin * shape->h;
+    job->sums = (float *)sps_cuda_take(job->dev, (size_t)job->chunk * row);
+    if (!job->fits)
+        return SPS_OK;
+    SPS_TRY(sps_cuda_split(job->dev, job->k_cmp, m * shape->dk, job->q->dtype, job->high,
+                           job->low));
+    return sps_cuda_split(job->dev, job->v_cmp, m * shape->dv, job->q->dtype, job->v, NULL);
+}
+
+static enum sps_status attend(const struct job *job, struct sps_rows rows, float *o)
+{
+    const struct sps_shape *shape = job->shape;
+    struct sps_qkv in = {*job->q, {}, {}};
+    struct attend_args a;
+
+    in.k.data = job->fits ? job->high : (void *)job->k_cmp;
+    in.v.data = job->fits ? job->v : (void *)job->v_cmp;
+    in.k.dtype = in.v.dtype = job->fits ? job->q->dtype : SPS_F32;
+    sps_cuda_attend_fill(shape, &in, o, job->lse, &a);
+    a.k_low = job->fits ? job->low : NULL;
+    return sps_cuda_dense_run(job->dev, shape, job->by, NULL, rows, &a);
+}
+
+/* Sums of p over each group's heads: job->sums[r,g,columns]. */
+static enum sps_status score(const struct job *job, struct sps_rows rows)
+{
+    struct score_args a = {};
+
+    a.q = job->q->data;
+    a.k = job->fits ? job->high : (void *)job->k_cmp;
+    a.k_low = job->low;
+    a.dtype = job->q->dtype;
+    a.k_dtype = job->fits ? job->q->dtype : SPS_F32;
+    a.kind = SCORE_GROUP;
+    a.out = job->sums;
+    a.lse = job->lse;
+    a.width = job->columns;
+    return sps_cuda_score_run(job->dev, job->shape, job->by, rows, job->shape->g, &a);
+}
+
+static struct score_source source_of(const struct job *job)
+{
+    struct score_source from = {job->sums, job->columns, job->by->l / job->by->u,
+                                job->block / job->by->u};
+
+    return from;
+}
+
+/* One block's score, as top-k sums it: written out, 0 for blocks not seen. */
+static __global__ void write_scores(const __grid_constant__ struct geometry at,
+                                    struct score_source from, int64_t g, int64_t blocks,
+                                    int64_t count, float *scores)
+{
+    int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+
+    if (i >= count)
+        return;
+    int64_t row = i / blocks / g, b = i % blocks;
+    struct seq_view seq = geometry_find(&at, (int)row);
+    int pos = geometry_pos(&at, &seq, (int)(at.begin + row - seq.row));
+    int seen = geometry_visible(&at, &seq, pos);
+    scores[i] = score_of(&from, i / blocks, (int)b, seen);
+}
+
+enum sps_status sps_cuda_compressed(struct sps_device *dev, const struct sps_shape *shape,
+                                    const struct sps_tensor *q, const float *k_cmp,
+                                    const float *v_cmp, const struct sps_compression *by,
+                                    int64_t block, struct sps_rows rows, float *o, float *lse,
+                                    float *scores)
+{
+    struct job job = {dev, shape, q, k_cmp, v_cmp, by, block};
+    int64_t blocks = sps_shape_blocks(shape, block);
+
+    SPS_TRY(sps_check_causal(shape, "compressed"));
+    SPS_TRY(sps_check_strides(by, block));
+    SPS_TRY(prepare(&job, rows, lse));
+    SPS_TRY(attend(&job, rows, o));
+    const char *impl = dev->impl;
+    struct score_source from = source_of(&job);
+    for (int64_t row = rows.begin; row < rows.end; row += job.chunk) {
+        struct sps_rows part = {row, row + job.chunk < rows.end ? row + job.chunk : rows.end};
+        int64_t count = (part.end - part.begin) * shape->g * blocks;
+        struct geometry at;
+        SPS_TRY(score(&job, part));
+        SPS_TRY(sps_cuda_geometry(dev, shape, by, NULL, part, 1, 1, &at));
+        write_scores<<<(unsigned)((count + 255) / 256), 256, 0, cuda_state_of(dev)->stream>>>(
+            at, from, shape->g, blocks, count, scores + (row - rows.begin) * shape->g * blocks);
+        CUDA_TRY(cudaGetLastError());
+    }
+    dev->impl = impl;
+    return SPS_OK;
+}
+
+enum sps_status sps_cuda_compressed_select(struct sps_device *dev,
+                                           const struct sps_shape *shape,
+                                           const struct sps_tensor *q, const float *k_cmp,
+                                           const float *v_cmp,
+                                           const struct sps_compression *by,
+                                           const struct sps_rule *rule, struct sps_rows rows,
+                                           float *o, float *lse, struct sps_index *index)
+{
+    struct job job = {dev, shape, q, k_cmp, v_cmp, by, rule->block};
+
+    SPS_TRY(sps_check_causal(shape, "compressed"));
+    SPS_TRY(sps_check_strides(by, rule->block));
+    SPS_TRY(sps_check_rule(rule, index));
+    SPS_TRY(prepare(&job, rows, lse));
+    SPS_TRY(sps_cuda_topk_begin(dev));
+    SPS_TRY(attend(&job, rows, o));
+    const char *impl = dev->impl;
+    struct score_source from = source_of(&job);
+    for (int64_t row = rows.begin; row < rows.end; row += job.chunk) {
+        struct sps_rows part = {row, row + job.chunk < rows.end ? row + job.chunk : rows.end};
+        SPS_TRY(score(&job, part));
+        SPS_TRY(sps_cuda_topk_run(dev, shape, &from, by, rule, part, index));
+    }
+    dev->impl = impl;
+    return sps_cuda_topk_check(dev, index);
+}
