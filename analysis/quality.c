@@ -20,7 +20,7 @@ struct work {
     float *p;                     /* the same, on the host */
     double *mass;                 /* [rows, units] */
     double *shared;               /* [rows, units] summed over the heads of one list */
-    struct sps_unit *best;        /* [rows, units] */
+    struct sps_unit *best;        /* [rows, 2 units] */
     double (*value)[SPS_Q_COUNT]; /* [rows] of one tile and head */
     enum sps_status *status;      /* [rows] */
     struct sps_tally tally;
@@ -55,7 +55,7 @@ static enum sps_status work_begin(const struct sps_quality_in *in, struct work *
     SPS_TRY(sps_calloc(p, (void **)&w->p));
     SPS_TRY(sps_calloc(mass, (void **)&w->mass));
     SPS_TRY(sps_calloc(mass, (void **)&w->shared));
-    SPS_TRY(sps_calloc(r * (size_t)w->units * sizeof *w->best, (void **)&w->best));
+    SPS_TRY(sps_calloc(2 * r * (size_t)w->units * sizeof *w->best, (void **)&w->best));
     SPS_TRY(sps_calloc(r * sizeof *w->value, (void **)&w->value));
     SPS_TRY(sps_calloc(r * sizeof *w->status, (void **)&w->status));
     return sps_tally_begin(in, &w->tally);
@@ -103,7 +103,7 @@ static enum sps_status measure_row(struct work *w, const struct tile *tile, int6
         .block = w->block,
         .p = w->p + i * tile->keys,
         .mass = w->mass + i * w->units,
-        .best = w->best + i * w->units,
+        .best = w->best + i * 2 * w->units,
     };
 
     sps_values_clear(value);

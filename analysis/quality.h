@@ -14,31 +14,32 @@ struct sps_needle {
 };
 
 struct sps_quality_in {
-    struct sps_device *dev;          /* computes the true probabilities */
-    const struct sps_shape *shape;   /* all t rows */
-    const struct sps_qkv *in;        /* on dev */
-    const int64_t *rows;             /* [count] measured packed rows, ascending */
+    struct sps_device *dev;        /* computes the true probabilities */
+    const struct sps_shape *shape; /* all t rows */
+    const struct sps_qkv *in;      /* on dev */
+    const int64_t *rows;           /* [count] measured packed rows, ascending */
     int64_t count;
-    const int64_t *at;               /* [count] where each stands in index and o */
-    const struct sps_index *index;   /* host; NULL: the method has none */
-    struct sps_band band;            /* read beside the index */
-    struct sps_rule rule;            /* count 0: no unit, no recall_set */
-    int64_t atlas_block;             /* unit of budgets and gini when rule.block is 0 */
-    const float *o;                  /* host [*, h, dv], by at[]; NULL: no errors */
-    const float *o_full;             /* host [count, h, dv] */
+    const int64_t *at;             /* [count] where each stands in index and o */
+    const struct sps_index *index; /* host; NULL: the method has none */
+    struct sps_band band;          /* read beside the index */
+    struct sps_rule rule;          /* count 0: no unit, no recall_set */
+    int64_t atlas_block;           /* unit of budgets and gini when rule.block is 0 */
+    const float *o;                /* host [*, h, dv], by at[]; NULL: no errors */
+    const float *o_full;           /* host [count, h, dv] */
     const struct sps_needle *needles;
     int64_t needle_count;
 };
 
 struct sps_quality {
     int64_t heads;
-    double (*head)[SPS_Q_COUNT];  /* [heads]; NaN: not measured */
-    double all[SPS_Q_COUNT];      /* over heads; quantiles over all (row, head) pairs */
-    double pairs;                 /* pairs read by index and band, measured rows, all heads */
+    double (*head)[SPS_Q_COUNT]; /* [heads]; NaN: not measured */
+    double all[SPS_Q_COUNT];     /* over heads; quantiles over all (row, head) pairs */
+    double pairs; /* pairs read by index and band, measured rows, all heads */
 };
 
 /* Measure; sps_quality_free() ends `out`.  Threads: dev->threads. */
-enum sps_status sps_quality_measure(const struct sps_quality_in *in, struct sps_quality *out);
+enum sps_status sps_quality_measure(const struct sps_quality_in *in,
+                                    struct sps_quality *out);
 void sps_quality_free(struct sps_quality *quality);
 
 /* ---- counts over the whole index (host), all rows of shape ---- */

@@ -26,13 +26,14 @@ struct sps_row {
     const float *p;        /* [visible] true probabilities */
     double total;          /* their sum */
     double *mass;          /* [units] share of each unit */
-    struct sps_unit *best; /* [units] largest first, the more recent of equals first */
+    struct sps_unit *best; /* [2 units] largest first, the more recent of equals first;
+                              then room to sort */
 };
 
 /* Fill total and mass[] from p; SPS_ENUMERIC unless p sums to 1 within 1e-3. */
 enum sps_status sps_row_masses(struct sps_row *row);
 
-/* best[] = units in order of mass[]. */
+/* best[0 .. units) = units in order of mass[]; best[units .. 2 units) is overwritten. */
 void sps_row_sort(struct sps_unit *best, const double *mass, int64_t units);
 
 /* Sum of the k largest of p[n], 1 <= k <= n, all >= 0; O(n) whatever the values. */

@@ -2,7 +2,6 @@
 #include "analysis/quality_parts.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "analysis/read.h"
@@ -34,20 +33,34 @@ enum sps_status sps_row_masses(struct sps_row *row)
     return SPS_OK;
 }
 
-static int better_first(const void *a, const void *b)
+/* Byte of a mass, reversed so that the largest comes first. */
+static int digit_down(double mass, int shift)
 {
-    const struct sps_unit *x = a, *y = b;
+    uint64_t bits;
 
-    if (x->mass != y->mass)
-        return x->mass > y->mass ? -1 : 1;
-    return (x->unit < y->unit) - (x->unit > y->unit);
+    memcpy(&bits, &mass, sizeof bits);
+    return 255 - (int)(bits >> shift & 255);
 }
 
+/* Masses >= 0 order as their bits: radix sort by bytes, whose passes keep the order of
+ * equals.  With tokens for units a comparing sort would cost more than the attention. */
 void sps_row_sort(struct sps_unit *best, const double *mass, int64_t units)
 {
-    for (int64_t u = 0; u < units; u++)
-        best[u] = (struct sps_unit){mass[u], u};
-    qsort(best, (size_t)units, sizeof *best, better_first);
+    struct sps_unit *from = best, *to = best + units;
+
+    for (int64_t i = 0; i < units; i++)
+        best[i] = (struct sps_unit){mass[units - 1 - i], units - 1 - i};
+    for (int shift = 0; shift < 64; shift += 8) {
+        int64_t start[257] = {0};
+        for (int64_t i = 0; i < units; i++)
+            start[1 + digit_down(from[i].mass, shift)]++;
+        for (int d = 0; d < 256; d++)
+            start[d + 1] += start[d];
+        for (int64_t i = 0; i < units; i++)
+            to[start[digit_down(from[i].mass, shift)]++] = from[i];
+        struct sps_unit *other = from;
+        from = to, to = other;
+    }
 }
 
 static uint32_t bits_of(float x)

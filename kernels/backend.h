@@ -185,6 +185,25 @@ struct sps_kernels {
     enum sps_status (*probs)(struct sps_device *dev, const struct sps_shape *shape,
                              const struct sps_qkv *in, int64_t head, struct sps_rows rows,
                              float *p);
+
+    /* ---- fused; NULL where the backend gains nothing by it ---- */
+
+    /* `compressed` and `topk` of its scores in one, no scores kept: o, lse (or NULL) and
+     * the lists of rows [begin, end).  rule->block is the selection block. */
+    enum sps_status (*compressed_select)(struct sps_device *dev,
+                                         const struct sps_shape *shape,
+                                         const struct sps_tensor *q, const float *k_cmp,
+                                         const float *v_cmp,
+                                         const struct sps_compression *by,
+                                         const struct sps_rule *rule, struct sps_rows rows,
+                                         float *o, float *lse, struct sps_index *index);
+
+    /* `gate` and `topk` of its scores in one, no scores kept. */
+    enum sps_status (*gate_select)(struct sps_device *dev, const struct sps_shape *shape,
+                                   const struct sps_tensor *q, const float *means,
+                                   const struct sps_compression *by,
+                                   const struct sps_rule *rule, struct sps_rows rows,
+                                   struct sps_index *index);
 };
 
 /* Measured ceilings: matrix products of the usual input type, and memory. */

@@ -1,7 +1,7 @@
 # curves.gp - a line with markers for each series; set X and Y to column names first.
-# Columns read: series (1, 2, ...), name, method, dash, and those named by X and Y.
-set table $none
-plot IN using (see(column("series"), strcol("name"))): \
+# Columns read: series (1, 2, ...), name, method, dash, and those that X and Y name.
+set table $unused
+plot [*:*] [-1:1] IN using (see(column("series"), strcol("name"))): \
     (METHOD[int(column("series"))] = strcol("method"), \
      DASH[int(column("series"))] = int(column("dash")), 0)
 unset table

@@ -1,10 +1,10 @@
 # recall-tokens.gp - attention mass kept against tokens read per row.
 # gnuplot -c recall-tokens.gp IN.csv OUT.svg [TITLE]
-IN = ARG1; OUT = ARG2; DIR = ARG0[1:strlen(ARG0)-strlen("recall-tokens.gp")]
+IN = ARG1; OUT = ARG2; TITLE = ARGC > 2 ? ARG3 : ""
+DIR = ARG0[1:strlen(ARG0)-strlen("recall-tokens.gp")]
 load DIR."style.gp"
-set title ARG3
 set xlabel "tokens read per row (mean, log scale)"
-set ylabel "recall_mass: attention mass kept (mean, 0..1)"
+set ylabel "recall_mass: attention mass kept (mean)"
 set logscale x 2
 set yrange [*:1.01]
 X = "tokens_read"

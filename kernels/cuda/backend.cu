@@ -118,6 +118,7 @@ static enum sps_status alloc_cuda(struct sps_device *dev, size_t bytes, void **m
         return sps_fail(SPS_ENOMEM, "cannot allocate %zu bytes on %s", bytes, dev->name);
     }
     CUDA_TRY(error);
+    CUDA_TRY(cudaMemsetAsync(*mem, 0, bytes ? bytes : 1, cuda_state_of(dev)->stream));
     return SPS_OK;
 }
 
@@ -177,5 +178,6 @@ const struct sps_backend sps_backend_cuda = {
     copy,
     mark,
     elapsed,
+    sps_cuda_roofs,
     flush,
 };

@@ -186,6 +186,9 @@ enum sps_status sps_cuda_probs(struct sps_device *, const struct sps_shape *,
                                const struct sps_qkv *, int64_t head, struct sps_rows,
                                float *p);
 
+/* The backend's roofs: mma.sync products, reads, copies. */
+enum sps_status sps_cuda_roofs(struct sps_device *dev, struct sps_roofs *roofs);
+
 /* Inputs that the tensor-core kernels do not take: one warp a row (simple.cu). */
 cudaError_t sps_cuda_simple_attend(const struct attend_args *a, int64_t rows,
                                    cudaStream_t stream);

@@ -104,12 +104,21 @@ struct sps_trace {
 enum sps_status sps_stage_begin(struct sps_call *call, enum sps_stage stage);
 enum sps_status sps_stage_end(struct sps_call *call, enum sps_stage stage);
 
+/* What a selection score is, and so how far correct rounding may move it
+ * (docs/methods.md, precision). */
+enum sps_score {
+    SPS_SCORE_NONE,
+    SPS_SCORE_MASS, /* a sum of probabilities: relative to itself times the largest logit */
+    SPS_SCORE_LOGIT /* a dot product: relative to sum |q||k| */
+};
+
 struct sps_method {
     const char *name; /* in YAML and CSV: "full", "nsa", "moba" */
     const char *summary;
     const char *source;               /* paper, section */
     const struct sps_option *options; /* ends with a zero entry, or NULL */
     size_t options_size;
+    enum sps_score score;
     bool oracle; /* reads the answer: flagged, and never competes on time */
     bool idle;   /* computes nothing worth comparing (null) */
     enum sps_status (*plan)(struct sps_plan *plan);

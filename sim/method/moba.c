@@ -1,4 +1,6 @@
 /* moba.c - MoBA: each query head keeps the blocks whose mean key it likes best. */
+#include <string.h>
+
 #include "sim/method/select.h"
 
 struct options {
@@ -69,15 +71,28 @@ static enum sps_status select(struct sps_call *call, struct sps_rows rows)
     return sps_select_topk(call, rows);
 }
 
+static bool peek(const struct sps_call *call, const char *name, struct sps_tensor *x)
+{
+    const struct sps_plan *plan = call->plan;
+    const struct sps_shape *s = &plan->problem->shape;
+
+    if (strcmp(name, "k_cmp") != 0)
+        return false;
+    *x = sps_tensor_view(call->fixed, SPS_F32, plan->compressed, s->g, s->dk, 1);
+    return true;
+}
+
 const struct sps_method sps_method_moba = {
     .name = "moba",
     .summary = "top-k blocks by query times mean key, per query head",
     .source = "Lu et al. 2025 (MoBA), arXiv 2502.13189, section 2",
     .options = table,
     .options_size = sizeof(struct options),
+    .score = SPS_SCORE_LOGIT,
     .plan = plan,
     .begin = begin,
     .select = select,
     .attend = sps_select_attend,
     .cost = cost,
+    .peek = peek,
 };

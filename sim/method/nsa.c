@@ -208,6 +208,7 @@ const struct sps_method sps_method_nsa = {
     .source = "Yuan et al. 2025 (NSA), arXiv 2502.11089, section 3",
     .options = table,
     .options_size = sizeof(struct nsa_options),
+    .score = SPS_SCORE_MASS,
     .plan = plan,
     .begin = begin,
     .select = select,

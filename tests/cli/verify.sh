@@ -5,4 +5,5 @@ $sparsescope verify --backend cpu $src/tests/golden/*.safetensors | verdicts
 $sparsescope verify absent.safetensors; echo "exit $?"
 printf 'not a tensor file' >bad.safetensors
 $sparsescope verify bad.safetensors; echo "exit $?"
-$sparsescope verify $src/datasets/samples/gemma3-270m/kjv-l11.safetensors
+$sparsescope generate diffuse -o plain.safetensors --set length=64 >/dev/null
+$sparsescope verify plain.safetensors

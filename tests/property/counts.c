@@ -1,6 +1,6 @@
 /* counts.c - pairs and tiles counted from real indices: the published integers, a
  * matrix filled token by token, and the relations between them. */
-#include "tests/property/quality_problem.h"
+#include "tests/property/quality_sample.h"
 #include "tests/tap.h"
 
 #include <math.h>
@@ -9,7 +9,7 @@
 
 #include "base/rng.h"
 
-static const struct problem_size size = {4, 2, 8, 4, {60, 41}, {77, 41}};
+static const struct sample_size size = {4, 2, 8, 4, {60, 41}, {77, 41}};
 
 /* Pairs that a reference N x N matrix holds, and causal pairs of its touched tiles. */
 static void plain_counts(const struct sps_shape *shape, const struct sps_index *index,
@@ -66,9 +66,9 @@ static void check_all_tilings(const struct sps_shape *shape,
 
 static void test_against_matrix(void)
 {
-    struct problem p;
+    struct sample p;
 
-    problem_open(&p, "ref", &size, 1);
+    sample_open(&p, "ref", &size, 1);
     for (int b = 0; b < BANDS; b++) {
         check_all_tilings(&p.shape, NULL, &bands[b]);
         for (int r = 0; r < RULES; r++)
@@ -84,15 +84,15 @@ static void test_against_matrix(void)
                 index_free(&index);
             }
     }
-    problem_close(&p);
+    sample_close(&p);
 }
 
 static void test_everything(void)
 {
-    struct problem p;
+    struct sample p;
     double both, only, full;
 
-    problem_open(&p, "ref", &size, 2);
+    sample_open(&p, "ref", &size, 2);
     full = sps_shape_pairs(&p.shape) * 4;
     sps_count_pairs(&p.shape, NULL, &bands[BANDS - 1], &both, &only);
     CU_ASSERT(both == full && only == 0);
@@ -101,7 +101,7 @@ static void test_everything(void)
     sps_count_pairs(&p.shape, NULL, &bands[BANDS - 1], &both, &only);
     CU_ASSERT(both == 4 * (60 * 77 + 41 * 41));
     CU_ASSERT(sps_count_tile_pairs(&p.shape, NULL, &bands[BANDS - 1], 16, 16) == both);
-    problem_close(&p);
+    sample_close(&p);
 }
 
 /* One head, one sequence of n keys, the last t rows; own block and count - 1 random

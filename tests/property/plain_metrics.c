@@ -14,7 +14,7 @@ struct seen {
     bool read[KEYS], chosen[KEYS]; /* tokens; units of the index */
 };
 
-static void see(const struct problem *p, const struct sps_quality_in *in, int64_t i,
+static void see(const struct sample *p, const struct sps_quality_in *in, int64_t i,
                 int64_t head, struct seen *x)
 {
     const struct sps_shape *shape = in->shape;
@@ -23,7 +23,7 @@ static void see(const struct problem *p, const struct sps_quality_in *in, int64_
     memset(x, 0, sizeof *x);
     x->block = in->rule.block ? in->rule.block : in->atlas_block;
     x->pos = sps_shape_pos(shape, n, row);
-    x->visible = problem_probs(p, row, head, x->p);
+    x->visible = sample_probs(p, row, head, x->p);
     x->units = (x->visible + x->block - 1) / x->block;
     for (int64_t j = 0; j < x->visible; j++) {
         x->mass[j / x->block] += x->p[j];
@@ -166,7 +166,7 @@ static void plain_needles(const struct sps_quality_in *in, const struct seen *x,
     }
 }
 
-static double plain_overlap(const struct problem *p, const struct sps_quality_in *in,
+static double plain_overlap(const struct sample *p, const struct sps_quality_in *in,
                             int64_t head, int64_t lag)
 {
     struct seen a, b;
@@ -188,7 +188,7 @@ static double plain_overlap(const struct problem *p, const struct sps_quality_in
     return n > 0 ? total / n : NAN;
 }
 
-static double plain_chance(const struct problem *p, const struct sps_quality_in *in,
+static double plain_chance(const struct sample *p, const struct sps_quality_in *in,
                            int64_t head)
 {
     struct seen x;
@@ -261,7 +261,7 @@ static void all_nan(double *value)
         value[m] = NAN;
 }
 
-static void plain_row(const struct problem *p, const struct sps_quality_in *in, int64_t i,
+static void plain_row(const struct sample *p, const struct sps_quality_in *in, int64_t i,
                       int64_t head, struct seen *x, double *value)
 {
     double mass[KEYS] = {0}, unused = NAN, unused_tie = NAN;
@@ -285,7 +285,7 @@ static void plain_row(const struct problem *p, const struct sps_quality_in *in, 
     plain_set(in, x, x->mass, &value[SPS_Q_recall_set_head], &unused, &unused_tie);
 }
 
-void plain_head(const struct problem *p, const struct sps_quality_in *in, int64_t head,
+void plain_head(const struct sample *p, const struct sps_quality_in *in, int64_t head,
                 double *recall, double *value)
 {
     double sum[SPS_Q_COUNT] = {0}, n[SPS_Q_COUNT] = {0}, visible = 0;

@@ -2,11 +2,11 @@
 #ifndef SPS_TESTS_PLAIN_METRICS_H
 #define SPS_TESTS_PLAIN_METRICS_H
 
-#include "tests/property/quality_problem.h"
+#include "tests/property/quality_sample.h"
 
 /* What rows bring to the metrics of query head `head`, means taken, and its recall_mass
  * of every row; at most 128 keys a sequence. */
-void plain_head(const struct problem *p, const struct sps_quality_in *in, int64_t head,
+void plain_head(const struct sample *p, const struct sps_quality_in *in, int64_t head,
                 double *recall, double *value);
 
 /* error_* but quantiles; each row's relative error to rows[]; returns how many. */

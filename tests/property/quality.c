@@ -1,7 +1,7 @@
 /* quality.c - what must hold between metrics, whatever the problem: the identities of
  * docs/columns.md, on every host backend. */
 #include "analysis/quality.h"
-#include "tests/property/quality_problem.h"
+#include "tests/property/quality_sample.h"
 #include "tests/tap.h"
 
 #include <math.h>
@@ -10,7 +10,7 @@
 
 #include "base/rng.h"
 
-static const struct problem_size size = {4, 2, 8, 6, {70, 33}, {90, 33}};
+static const struct sample_size size = {4, 2, 8, 6, {70, 33}, {90, 33}};
 static const char *const backends[] = {"ref", "cpu", NULL};
 
 static struct sps_quality measure(const struct sps_quality_in *in)
@@ -34,11 +34,11 @@ static double row_recall(const struct sps_quality_in *in, int64_t row, int64_t h
 }
 
 /* Half the sum of |p - p restricted to what is read and rescaled|. */
-static double total_variation(const struct problem *p, const struct sps_quality_in *in,
+static double total_variation(const struct sample *p, const struct sps_quality_in *in,
                               int64_t row, int64_t head)
 {
     double probs[128], kept = 0, apart = 0;
-    int64_t visible = problem_probs(p, row, head, probs);
+    int64_t visible = sample_probs(p, row, head, probs);
 
     for (int64_t j = 0; j < visible; j++)
         kept += plain_reads(in->shape, in->index, &in->band, row, head, j) ? probs[j] : 0;
@@ -49,7 +49,7 @@ static double total_variation(const struct problem *p, const struct sps_quality_
     return apart / 2;
 }
 
-static void check_identities(struct problem *p, const struct sps_quality_in *in)
+static void check_identities(struct sample *p, const struct sps_quality_in *in)
 {
     const struct sps_band none = {0};
     int64_t dv = p->shape.dv, h = p->shape.h, width = h * dv;
@@ -59,8 +59,8 @@ static void check_identities(struct problem *p, const struct sps_quality_in *in)
     struct sps_index dropped;
 
     index_dropped(p, in->index, &in->band, &dropped);
-    problem_attend(p, in->index, &in->band, o);
-    problem_attend(p, &dropped, &none, rest);
+    sample_attend(p, in->index, &in->band, o);
+    sample_attend(p, &dropped, &none, rest);
     for (int64_t row = 0; row < p->shape.t; row += 3)
         for (int64_t head = 0; head < h; head++) {
             double lost = 1 - row_recall(in, row, head);
@@ -80,11 +80,11 @@ static void test_identities(void)
     const struct sps_rule rule = {4, 5, 1, 2};
 
     for (const char *const *backend = backends; *backend; backend++) {
-        struct problem p;
+        struct sample p;
         struct sps_index index;
-        problem_open(&p, *backend, &size, 11);
+        sample_open(&p, *backend, &size, 11);
         index_random(&p, &rule, 2, 1, &index);
-        struct sps_quality_in in = problem_in(&p);
+        struct sps_quality_in in = sample_in(&p);
         in.index = &index;
         check_identities(&p, &in);
         in.band.window = 9, in.band.sink = 2;
@@ -92,7 +92,7 @@ static void test_identities(void)
         in.index = NULL;
         check_identities(&p, &in);
         index_free(&index);
-        problem_close(&p);
+        sample_close(&p);
     }
 }
 
@@ -102,13 +102,13 @@ static void test_all_blocks(void)
     const struct sps_rule rule = {8, 12, 0, 1};
 
     for (const char *const *backend = backends; *backend; backend++) {
-        struct problem p;
+        struct sample p;
         struct sps_index index;
-        problem_open(&p, *backend, &size, 12);
+        sample_open(&p, *backend, &size, 12);
         float *o = calloc((size_t)sps_tensor_count(&p.o_full), sizeof *o);
         index_random(&p, &rule, 4, 1, &index);
-        problem_attend(&p, &index, &(struct sps_band){0}, o);
-        struct sps_quality_in in = problem_in(&p);
+        sample_attend(&p, &index, &(struct sps_band){0}, o);
+        struct sps_quality_in in = sample_in(&p);
         in.index = &index, in.rule = rule, in.o = o, in.o_full = p.o_full.data;
         struct sps_quality got = measure(&in);
         CU_ASSERT(fabs(got.all[SPS_Q_recall_mass_min] - 1) <= 1e-12);
@@ -123,14 +123,14 @@ static void test_all_blocks(void)
         sps_quality_free(&got);
         index_free(&index);
         free(o);
-        problem_close(&p);
+        sample_close(&p);
     }
 }
 
-static void check_oracle(struct problem *p, const struct sps_rule *rule, int64_t heads)
+static void check_oracle(struct sample *p, const struct sps_rule *rule, int64_t heads)
 {
     struct sps_index index;
-    struct sps_quality_in in = problem_in(p);
+    struct sps_quality_in in = sample_in(p);
 
     index_oracle(p, rule, heads, &index);
     in.index = &index, in.rule = *rule;
@@ -161,26 +161,26 @@ static void check_oracle(struct problem *p, const struct sps_rule *rule, int64_t
 
 static void test_oracle(void)
 {
-    static const struct problem_size small = {4, 2, 8, 6, {40, 21}, {52, 21}};
-    struct problem p;
+    static const struct sample_size small = {4, 2, 8, 6, {40, 21}, {52, 21}};
+    struct sample p;
 
-    problem_open(&p, "ref", &small, 13);
+    sample_open(&p, "ref", &small, 13);
     check_oracle(&p, &(struct sps_rule){4, 4, 1, 1}, 4);
     check_oracle(&p, &(struct sps_rule){4, 4, 0, 1}, 2);
     check_oracle(&p, &(struct sps_rule){1, 6, 0, 0}, 1);
-    problem_close(&p);
+    sample_close(&p);
 }
 
 static void test_more_is_more(void)
 {
-    struct problem p;
+    struct sample p;
     double last = 0, last_best = 0, last_random = 0;
 
-    problem_open(&p, "ref", &size, 14);
+    sample_open(&p, "ref", &size, 14);
     for (int64_t k = 1; k <= 12; k++) {
         const struct sps_rule rule = {8, k, 0, 1};
         struct sps_index best, other;
-        struct sps_quality_in in = problem_in(&p);
+        struct sps_quality_in in = sample_in(&p);
         in.rule = rule;
         index_oracle(&p, &rule, 2, &best);
         index_random(&p, &rule, 2, 1, &other); /* same scores for every k: nested */
@@ -199,17 +199,17 @@ static void test_more_is_more(void)
         index_free(&best), index_free(&other);
     }
     CU_ASSERT(fabs(last - 1) <= 1e-12 && fabs(last_best - 1) <= 1e-12);
-    problem_close(&p);
+    sample_close(&p);
 }
 
 static void test_relative_recall(void)
 {
     const struct sps_rule tokens = {1, 10, 0, 0}, blocks = {8, 3, 0, 1};
-    struct problem p;
+    struct sample p;
     struct sps_index index;
 
-    problem_open(&p, "ref", &size, 15);
-    struct sps_quality_in in = problem_in(&p);
+    sample_open(&p, "ref", &size, 15);
+    struct sps_quality_in in = sample_in(&p);
     in.index = &index;
     index_oracle(&p, &tokens, 4, &index);
     struct sps_quality best = measure(&in);
@@ -223,20 +223,20 @@ static void test_relative_recall(void)
     CU_ASSERT(coarse.all[SPS_Q_recall_mass_rel] > coarse.all[SPS_Q_recall_mass]);
     sps_quality_free(&coarse);
     index_free(&index);
-    problem_close(&p);
+    sample_close(&p);
 }
 
 /* Equal keys: every whole block weighs the same, so any choice ties with the best. */
 static void test_ties(void)
 {
     const struct sps_rule rule = {8, 3, 0, 1};
-    struct problem p;
+    struct sample p;
     struct sps_index index;
 
-    problem_open(&p, "ref", &size, 16);
+    sample_open(&p, "ref", &size, 16);
     memset(p.k.data, 0, sps_tensor_bytes(&p.k));
     index_random(&p, &rule, 4, 1, &index);
-    struct sps_quality_in in = problem_in(&p);
+    struct sps_quality_in in = sample_in(&p);
     in.index = &index, in.rule = rule;
     struct sps_quality got = measure(&in);
     CU_ASSERT(got.all[SPS_Q_recall_set] < 0.9);
@@ -249,18 +249,18 @@ static void test_ties(void)
     CU_ASSERT(got.all[SPS_Q_recall_set] == 1);
     sps_quality_free(&got);
     index_free(&index);
-    problem_close(&p);
+    sample_close(&p);
 }
 
 /* Uniform attention has known entropy, Gini, sinks and budgets. */
 static void test_uniform_atlas(void)
 {
-    static const struct problem_size flat = {4, 2, 8, 6, {1, 1}, {160, 160}};
-    struct problem p;
+    static const struct sample_size flat = {4, 2, 8, 6, {1, 1}, {160, 160}};
+    struct sample p;
 
-    problem_open(&p, "ref", &flat, 17);
+    sample_open(&p, "ref", &flat, 17);
     memset(p.k.data, 0, sps_tensor_bytes(&p.k));
-    struct sps_quality_in in = problem_in(&p);
+    struct sps_quality_in in = sample_in(&p);
     struct sps_quality got = measure(&in);
     CU_ASSERT(fabs(got.all[SPS_Q_entropy] - log(160)) <= 1e-6);
     CU_ASSERT(fabs(got.all[SPS_Q_gini]) <= 1e-6);
@@ -268,21 +268,21 @@ static void test_uniform_atlas(void)
     CU_ASSERT(fabs(got.all[SPS_Q_distant_mass] - 92. / 160) <= 1e-6);
     CU_ASSERT(got.all[SPS_Q_budget_90] == 18 && got.all[SPS_Q_budget_95] == 19);
     sps_quality_free(&got);
-    problem_close(&p);
+    sample_close(&p);
 }
 
 static void test_threads(void)
 {
     const struct sps_rule rule = {4, 5, 1, 2};
-    struct problem p;
+    struct sample p;
     struct sps_index index;
     struct sps_quality first, again;
 
-    problem_open(&p, "ref", &size, 18);
+    sample_open(&p, "ref", &size, 18);
     index_random(&p, &rule, 2, 1, &index);
     float *o = calloc((size_t)sps_tensor_count(&p.o_full), sizeof *o);
-    problem_attend(&p, &index, &(struct sps_band){0}, o);
-    struct sps_quality_in in = problem_in(&p);
+    sample_attend(&p, &index, &(struct sps_band){0}, o);
+    struct sps_quality_in in = sample_in(&p);
     in.index = &index, in.rule = rule, in.o = o, in.o_full = p.o_full.data;
     in.band.window = 3;
     first = measure(&in);
@@ -294,7 +294,7 @@ static void test_threads(void)
     sps_quality_free(&first), sps_quality_free(&again);
     index_free(&index);
     free(o);
-    problem_close(&p);
+    sample_close(&p);
 }
 
 static void refused(const struct sps_quality_in *in, enum sps_status status,
@@ -309,11 +309,11 @@ static void refused(const struct sps_quality_in *in, enum sps_status status,
 static void test_not_finite(void)
 {
     static const float bad[] = {NAN, INFINITY, -INFINITY};
-    struct problem p;
+    struct sample p;
 
-    problem_open(&p, "ref", &size, 19);
+    sample_open(&p, "ref", &size, 19);
     float *o = calloc((size_t)sps_tensor_count(&p.o_full), sizeof *o);
-    struct sps_quality_in in = problem_in(&p);
+    struct sps_quality_in in = sample_in(&p);
     in.band.window = 4, in.o = o, in.o_full = p.o_full.data;
     for (int i = 0; i < 3; i++) {
         float *at = &o[(50 * 4 + 2) * 6 + 5];
@@ -328,18 +328,18 @@ static void test_not_finite(void)
     ((float *)p.q.data)[(60 * 4 + 1) * 8] = NAN;
     refused(&in, SPS_ENUMERIC, "attention of row 60, head 1");
     free(o);
-    problem_close(&p);
+    sample_close(&p);
 }
 
 static void test_refusals(void)
 {
     const struct sps_needle future = {10, 0, 31}, foreign = {10, 4, 0};
-    struct problem p;
+    struct sample p;
     struct sps_index index;
 
-    problem_open(&p, "ref", &size, 20);
+    sample_open(&p, "ref", &size, 20);
     index_random(&p, &(struct sps_rule){4, 5, 1, 2}, 2, 1, &index);
-    struct sps_quality_in in = problem_in(&p);
+    struct sps_quality_in in = sample_in(&p);
     in.index = &index;
     in.rule = (struct sps_rule){8, 5, 1, 2};
     refused(&in, SPS_EINVAL, "index of block 4, rule of block 8");
@@ -355,7 +355,7 @@ static void test_refusals(void)
     in.atlas_block = 8, p.dev.kernels.probs = NULL;
     refused(&in, SPS_ENOTSUP, "no kernel 'probs'");
     index_free(&index);
-    problem_close(&p);
+    sample_close(&p);
 }
 
 static const struct tap_test tests[] = {

@@ -30,7 +30,7 @@ static void same(const char *what, int64_t head, const double *got, const double
     }
 }
 
-static void compare(const char *what, const struct problem *p,
+static void compare(const char *what, const struct sample *p,
                     const struct sps_quality_in *in)
 {
     static double recall[HEADS * ROWS], error[HEADS * ROWS];
@@ -73,7 +73,7 @@ struct measured {
     float *o, *o_full;
 };
 
-static void pick_rows(const struct problem *p, bool every, struct measured *m)
+static void pick_rows(const struct sample *p, bool every, struct measured *m)
 {
     int64_t width = p->shape.h * p->shape.dv;
 
@@ -114,17 +114,17 @@ static const struct {
 
 static void compare_all(const char *backend)
 {
-    static const struct problem_size size = {HEADS, 2, 8, 6, {90, 47}, {101, 47}};
+    static const struct sample_size size = {HEADS, 2, 8, 6, {90, 47}, {101, 47}};
     const struct sps_needle needles[] = {
         {84, 0, 3}, {84, 2, 50}, {85, 3, 94}, {120, 1, 11}, {3, 1, 2}};
-    struct problem p;
+    struct sample p;
     struct measured m;
 
-    problem_open(&p, backend, &size, 5);
+    sample_open(&p, backend, &size, 5);
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         struct sps_index index = {0};
         pick_rows(&p, cases[c].every, &m);
-        struct sps_quality_in in = problem_in(&p);
+        struct sps_quality_in in = sample_in(&p);
         in.rows = m.rows, in.at = m.at, in.count = m.count;
         in.rule = cases[c].rule, in.band = cases[c].band;
         in.o = m.o, in.o_full = m.o_full;
@@ -137,7 +137,7 @@ static void compare_all(const char *backend)
         free(m.o), free(m.o_full);
         index_free(&index);
     }
-    problem_close(&p);
+    sample_close(&p);
 }
 
 static void test_ref(void)
@@ -153,32 +153,32 @@ static void test_cpu(void)
 /* A packed index of uneven lists, some empty, without a rule. */
 static void test_packed(void)
 {
-    static const struct problem_size size = {HEADS, 2, 8, 6, {40, 20}, {60, 25}};
+    static const struct sample_size size = {HEADS, 2, 8, 6, {40, 20}, {60, 25}};
     const struct sps_band window = {false, 2, 0};
     struct sps_index index, packed;
-    struct problem p;
+    struct sample p;
 
-    problem_open(&p, "ref", &size, 6);
+    sample_open(&p, "ref", &size, 6);
     index_random(&p, &(struct sps_rule){4, 8, 0, 1}, 2, 1, &index);
     index_dropped(&p, &index, &window, &packed);
-    struct sps_quality_in in = problem_in(&p);
+    struct sps_quality_in in = sample_in(&p);
     in.index = &packed, in.band = window;
     compare("packed", &p, &in);
     index_free(&index), index_free(&packed);
-    problem_close(&p);
+    sample_close(&p);
 }
 
 /* Index and o hold the measured rows alone: at[] is where each stands. */
 static void test_places(void)
 {
-    static const struct problem_size size = {HEADS, 2, 8, 6, {40, 20}, {60, 25}};
+    static const struct sample_size size = {HEADS, 2, 8, 6, {40, 20}, {60, 25}};
     const int64_t rows[] = {5, 17, 18, 44}, at[] = {2, 0, 3, 1};
     const struct sps_rule rule = {4, 5, 1, 1};
     struct sps_index index, moved;
-    struct problem p;
+    struct sample p;
     struct measured m;
 
-    problem_open(&p, "ref", &size, 7);
+    sample_open(&p, "ref", &size, 7);
     index_random(&p, &rule, 2, 1, &index);
     moved = index;
     moved.t = 4;
@@ -190,52 +190,52 @@ static void test_places(void)
         memcpy(m.o_full + i * 24, (float *)p.o_full.data + rows[i] * 24,
                24 * sizeof(float));
     }
-    struct sps_quality_in in = problem_in(&p);
+    struct sps_quality_in in = sample_in(&p);
     in.index = &moved, in.rule = rule, in.rows = rows, in.at = at, in.count = 4;
     in.o = m.o, in.o_full = m.o_full;
     compare("places", &p, &in);
     free(m.o), free(m.o_full);
     index_free(&index), index_free(&moved);
-    problem_close(&p);
+    sample_close(&p);
 }
 
 /* Equal keys: whole units tie exactly, and shares of 90 and 95 % are hit exactly. */
 static void test_equal_keys(void)
 {
-    static const struct problem_size size = {HEADS, 2, 8, 6, {80, 20}, {80, 25}};
+    static const struct sample_size size = {HEADS, 2, 8, 6, {80, 20}, {80, 25}};
     static const struct sps_rule rules[] = {{4, 6, 1, 1}, {1, 9, 0, 0}};
 
     for (int i = 0; i < 2; i++) {
-        struct problem p;
+        struct sample p;
         struct sps_index index;
-        problem_open(&p, "ref", &size, 8);
+        sample_open(&p, "ref", &size, 8);
         memset(p.k.data, 0, sps_tensor_bytes(&p.k));
         index_random(&p, &rules[i], 2, 1, &index);
-        struct sps_quality_in in = problem_in(&p);
+        struct sps_quality_in in = sample_in(&p);
         in.index = &index, in.rule = rules[i];
         compare("equal keys", &p, &in);
         index_free(&index);
-        problem_close(&p);
+        sample_close(&p);
     }
 }
 
 /* Lists that know nothing of the forced units of the rule that judges them. */
 static void test_foreign_lists(void)
 {
-    static const struct problem_size size = {HEADS, 2, 8, 6, {60, 20}, {80, 25}};
+    static const struct sample_size size = {HEADS, 2, 8, 6, {60, 20}, {80, 25}};
     static const struct sps_rule made = {8, 4, 0, 0};
     static const struct sps_rule judged[] = {{8, 3, 1, 2}, {8, 3, 1, 1}, {8, 5, 0, 0}};
 
     for (int i = 0; i < 3; i++) {
-        struct problem p;
+        struct sample p;
         struct sps_index index;
-        problem_open(&p, "ref", &size, 9);
+        sample_open(&p, "ref", &size, 9);
         index_random(&p, &made, 2, 1, &index);
-        struct sps_quality_in in = problem_in(&p);
+        struct sps_quality_in in = sample_in(&p);
         in.index = &index, in.rule = judged[i];
         compare("foreign lists", &p, &in);
         index_free(&index);
-        problem_close(&p);
+        sample_close(&p);
     }
 }
 

@@ -318,6 +318,26 @@ static void test_depth(void)
     }
 }
 
+/* However crowded, every planted key has a place of its own: they alone have a norm of
+ * exactly sqrt(dk). */
+static void test_crowded(void)
+{
+    struct made m;
+    int64_t planted = 0;
+
+    make(&m, "needle", "length=200 rows=1 depth=1 needles=3 distractors=60 head_dim=64",
+         5);
+    CU_ASSERT_EQUAL_FATAL(m.status, SPS_OK);
+    for (int64_t j = 0; j < 200; j++) {
+        double square = 0;
+        for (int64_t c = 0; c < 64; c++)
+            square += pow(row(&m.data.k, j, 0)[c], 2);
+        planted += fabs(square - 64) <= 1e-3;
+    }
+    CU_ASSERT_EQUAL(planted, 3 * 61);
+    end(&m);
+}
+
 /* A needle's key has the norm of any other; its value stands out by the payload. */
 static void test_needle_key(void)
 {
@@ -396,6 +416,7 @@ static const struct tap_test tests[] = {
     {"needle: probes", test_probes},
     {"needle: many probes, few rows", test_many_probes},
     {"needle: depth", test_depth},
+    {"needle: planted keys do not meet", test_crowded},
     {"needle: key and value", test_needle_key},
     {"refused", test_refused},
     {0}};

@@ -162,27 +162,25 @@ static void test_slice(void)
 /* What a slice is, not how it was asked for, makes the digest. */
 static void test_digest(void)
 {
-    static const int64_t all[] = {0, 1, 2, 3}, some[] = {0, 2};
-    struct sps_slice slices[] = {{.layer = 7},
-                                 {7, all, 4, S, T},
-                                 {7, some, 2, 0, 0},
-                                 {7, NULL, 0, 9, 0},
-                                 {7, NULL, 0, 0, 5}};
-    char hex[5][65];
+    static const int64_t all[] = {0, 1, 2, 3}, some[] = {0, 2}, other[] = {1, 3};
+    struct sps_slice slices[] = {{.layer = 7},       {7, all, 4, S, T},
+                                 {7, some, 2, 0, 0}, {7, NULL, 0, 9, 0},
+                                 {7, NULL, 0, 0, 5}, {7, other, 2, 0, 0}};
+    char hex[6][65];
     struct layer l;
     struct sps_recording *rec;
     struct sps_data data;
 
     open_layer(&l, &rec);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         CU_ASSERT_EQUAL_FATAL(sps_recording_load(rec, &slices[i], &data), SPS_OK);
         strcpy(hex[i], data.sha256);
         sps_data_free(&data);
     }
     sps_recording_close(rec);
     CU_ASSERT_STRING_EQUAL(hex[0], hex[1]);
-    for (int i = 1; i < 5; i++)
-        for (int j = i + 1; j < 5; j++)
+    for (int i = 1; i < 6; i++)
+        for (int j = i + 1; j < 6; j++)
             CU_ASSERT_STRING_NOT_EQUAL(hex[i], hex[j]);
     make(&l, 7);
     l.q[5][3][2] += 1;

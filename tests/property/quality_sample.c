@@ -1,5 +1,5 @@
-/* quality_problem.c - problems, lists and probabilities by the plainest code. */
-#include "tests/property/quality_problem.h"
+/* quality_sample.c - problems, lists and probabilities by the plainest code. */
+#include "tests/property/quality_sample.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,22 +25,22 @@ static struct sps_tensor normals(uint64_t seed, uint64_t stream, int64_t rows,
     return x;
 }
 
-void problem_open(struct problem *p, const char *backend, const struct problem_size *size,
-                  uint64_t seed)
+void sample_open(struct sample *p, const char *backend, const struct sample_size *size,
+                 uint64_t seed)
 {
-    *p = (struct problem){0};
+    *p = (struct sample){0};
     need(sps_device_open(backend, 1, &p->dev));
-    for (int i = 0; i < PROBLEM_SEQUENCES; i++) {
+    for (int i = 0; i < SAMPLE_SEQUENCES; i++) {
         p->cu_q[i + 1] = p->cu_q[i] + size->t[i];
         p->cu_k[i + 1] = p->cu_k[i] + size->s[i];
     }
     p->shape = (struct sps_shape){.h = size->h,
                                   .g = size->g,
-                                  .t = p->cu_q[PROBLEM_SEQUENCES],
-                                  .s = p->cu_k[PROBLEM_SEQUENCES],
+                                  .t = p->cu_q[SAMPLE_SEQUENCES],
+                                  .s = p->cu_k[SAMPLE_SEQUENCES],
                                   .dk = size->dk,
                                   .dv = size->dv,
-                                  .n = PROBLEM_SEQUENCES,
+                                  .n = SAMPLE_SEQUENCES,
                                   .cu_q = p->cu_q,
                                   .cu_k = p->cu_k,
                                   .causal = true,
@@ -50,13 +50,13 @@ void problem_open(struct problem *p, const char *backend, const struct problem_s
     p->v = normals(seed, 2, p->shape.s, size->g, size->dv);
     p->in = (struct sps_qkv){p->q, p->k, p->v};
     need(sps_tensor_new(SPS_F32, p->shape.t, size->h, size->dv, 1, &p->o_full));
-    problem_attend(p, NULL, &(struct sps_band){.all = true}, p->o_full.data);
+    sample_attend(p, NULL, &(struct sps_band){.all = true}, p->o_full.data);
     need(sps_calloc((size_t)p->shape.t * sizeof *p->rows, (void **)&p->rows));
     for (int64_t i = 0; i < p->shape.t; i++)
         p->rows[i] = i;
 }
 
-void problem_close(struct problem *p)
+void sample_close(struct sample *p)
 {
     sps_tensor_free(&p->q), sps_tensor_free(&p->k), sps_tensor_free(&p->v);
     sps_tensor_free(&p->o_full);
@@ -64,7 +64,7 @@ void problem_close(struct problem *p)
     sps_device_close(&p->dev);
 }
 
-struct sps_quality_in problem_in(struct problem *p)
+struct sps_quality_in sample_in(struct sample *p)
 {
     return (struct sps_quality_in){.dev = &p->dev,
                                    .shape = &p->shape,
@@ -75,7 +75,7 @@ struct sps_quality_in problem_in(struct problem *p)
                                    .atlas_block = 8};
 }
 
-int64_t problem_probs(const struct problem *p, int64_t row, int64_t head, double *probs)
+int64_t sample_probs(const struct sample *p, int64_t row, int64_t head, double *probs)
 {
     const struct sps_shape *shape = &p->shape;
     int64_t n = sps_shape_sequence(shape, row), kv = head / (shape->h / shape->g);
@@ -118,7 +118,7 @@ void plain_topk(const struct sps_rule *rule, const double *score, int64_t units,
 }
 
 /* Random scores, or true mass summed over the heads that share list `list`. */
-static void fill_scores(const struct problem *p, int64_t row, int64_t list, int64_t heads,
+static void fill_scores(const struct sample *p, int64_t row, int64_t list, int64_t heads,
                         int64_t block, const uint64_t *seed, double *score)
 {
     int64_t share = p->shape.h / heads;
@@ -131,13 +131,13 @@ static void fill_scores(const struct problem *p, int64_t row, int64_t list, int6
         score[u] = seed ? sps_uniform(word[0]) : 0;
     }
     for (int64_t head = list * share; !seed && head < (list + 1) * share; head++) {
-        int64_t visible = problem_probs(p, row, head, probs);
+        int64_t visible = sample_probs(p, row, head, probs);
         for (int64_t j = 0; j < visible; j++)
             score[j / block] += probs[j];
     }
 }
 
-static void index_by(const struct problem *p, const struct sps_rule *rule, int64_t heads,
+static void index_by(const struct sample *p, const struct sps_rule *rule, int64_t heads,
                      const uint64_t *seed, struct sps_index *index)
 {
     const struct sps_shape *shape = &p->shape;
@@ -161,19 +161,19 @@ static void index_by(const struct problem *p, const struct sps_rule *rule, int64
     }
 }
 
-void index_random(const struct problem *p, const struct sps_rule *rule, int64_t heads,
+void index_random(const struct sample *p, const struct sps_rule *rule, int64_t heads,
                   uint64_t seed, struct sps_index *index)
 {
     index_by(p, rule, heads, &seed, index);
 }
 
-void index_oracle(const struct problem *p, const struct sps_rule *rule, int64_t heads,
+void index_oracle(const struct sample *p, const struct sps_rule *rule, int64_t heads,
                   struct sps_index *index)
 {
     index_by(p, rule, heads, NULL, index);
 }
 
-void index_dropped(const struct problem *p, const struct sps_index *index,
+void index_dropped(const struct sample *p, const struct sps_index *index,
                    const struct sps_band *band, struct sps_index *dropped)
 {
     const struct sps_shape *shape = &p->shape;
@@ -219,8 +219,8 @@ bool plain_reads(const struct sps_shape *shape, const struct sps_index *index,
     return false;
 }
 
-void problem_attend(struct problem *p, const struct sps_index *index,
-                    const struct sps_band *band, float *o)
+void sample_attend(struct sample *p, const struct sps_index *index,
+                   const struct sps_band *band, float *o)
 {
     struct sps_rows rows = {0, p->shape.t};
 

@@ -1,0 +1,31 @@
+# bars.gp - stacked horizontal bars, a row for each label and a colour for each stage.
+# Set BEGIN and END to column names first, and TOTAL to the key's text of a mark at
+# the total, or to "" for none.  Columns read: series (1 compress ... 7 combine, 8 total),
+# row (from 1), label, reference (1: a line at this total through all rows), BEGIN, END.
+STAGES = "compress score select invert attend window combine"
+STAGE_COLOURS = "#56b4e9 #009e73 #f0e442 #cc79a7 #0072b2 #d55e00 #999999"
+REFERENCE = -1
+USED = ""
+use(i) = strstrt(USED, i) ? USED : USED." ".i
+set table $unused
+plot [*:*] [-1:1] IN using (see(column("row"), strcol("label"))): \
+    (USED = use(strcol("series")), REFERENCE = \
+     column("series") == 8 && column("reference") == 1 ? column(END) : REFERENCE, 0)
+unset table
+set terminal svg size 560,(150 + 24 * COUNT) @SVG
+set output OUT
+set yrange [COUNT + 0.6:0.4]
+set xrange [0:*]
+set ytics () scale 0
+set for [i=1:COUNT] ytics add (NAME[i] i)
+set grid noytics
+set style fill solid 1 border rgb "white"
+if (REFERENCE > 0) set arrow from first REFERENCE, graph 0 to first REFERENCE, graph 1 \
+    nohead dashtype 2 linecolor rgb "#000000" front
+plot for [i=1:7] for [used in strstrt(USED, "".i) ? "x" : ""] IN \
+    using (column("series") == i ? column(BEGIN) : NaN):(column("row")): \
+    (column(BEGIN)):(column(END)):(column("row") - 0.36):(column("row") + 0.36) \
+    with boxxyerror linecolor rgb word(STAGE_COLOURS, i) title word(STAGES, i), \
+    for [i=8:TOTAL eq "" ? 7 : 8] IN \
+    using (column("series") == i ? column(END) : NaN):(column("row")) \
+    with points pointtype 13 linecolor rgb "#000000" pointsize 0.8 title TOTAL
