@@ -110,6 +110,9 @@
     X(tflops_effective, "TFLOP/s", REAL, ">= 0", "flops / median time")                  \
     X(bandwidth_gbps, "GB/s", REAL, ">= 0", "bytes / median time")                       \
     X(roof_frac, "", REAL, ">= 0", "tflops_effective / matrix rate measured here")       \
+    X(time_dropped, "samples", COUNT, ">= 0", "samples dropped: clocks held back by heat or a fault")          \
+    X(clock_sm_mhz, "MHz", REAL, "> 0", "processor clock after a sample, median")        \
+    X(held_back, "", TEXT, "power|thermal|hardware", "what held clocks back while sampling") \
     X(energy_j, "J", REAL, ">= 0", "energy per pass, idle subtracted")
 
 /* results.csv: one row a point and phase, all heads together. */

@@ -4,14 +4,18 @@
 
 #include <string.h>
 
-enum { CHUNK_TILES = 4096 }; /* key tiles marked at a time, on the stack */
+enum {
+    CHUNK_TILES = 4096, /* key tiles marked at a time, on the stack */
+    PARALLEL_ROWS = 512 /* below this, waking threads costs more than counting */
+};
 
 void sps_count_pairs(const struct sps_shape *shape, const struct sps_index *index,
                      const struct sps_band *band, double *both, double *index_only)
 {
     int64_t heads = index ? index->heads : 1, all = 0, listed = 0;
 
-#pragma omp parallel for schedule(static) reduction(+ : all, listed)
+#pragma omp parallel for schedule(static) reduction(+ : all, listed) \
+    if (shape->t >= PARALLEL_ROWS)
     for (int64_t row = 0; row < shape->t; row++)
         for (int64_t head = 0; head < heads; head++) {
             all += sps_read_count(sps_read_begin(shape, row, index, row, head, band));
@@ -95,7 +99,8 @@ double sps_count_tile_pairs(const struct sps_shape *shape, const struct sps_inde
 
     for (int64_t n = 0; n < shape->n; n++) {
         int64_t begin = shape->cu_q[n], end = shape->cu_q[n + 1];
-#pragma omp parallel for schedule(dynamic) reduction(+ : pairs)
+#pragma omp parallel for schedule(dynamic) reduction(+ : pairs) \
+    if (end - begin >= PARALLEL_ROWS)
         for (int64_t row = begin; row < end; row += tile_rows) {
             struct row_tile tile = {row, row + tile_rows < end ? row + tile_rows : end,
                                     n};

@@ -7,6 +7,7 @@
 #include "analysis/quality.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "analysis/quality_parts.h"
 
@@ -266,8 +267,52 @@ enum sps_status sps_quality_measure(const struct sps_quality_in *in,
     return status;
 }
 
+/* Append from[n] to to[*total]. */
+static void append(const double *from, int64_t n, double *to, int64_t *total)
+{
+    for (int64_t i = 0; i < n; i++)
+        to[(*total)++] = from[i];
+}
+
+enum sps_status sps_quality_merge(const struct sps_quality *parts, int64_t n,
+                                  struct sps_quality *out)
+{
+    struct sps_quality sum = {0};
+    int64_t heads = 0, recall = 0, error = 0;
+    enum sps_status status;
+
+    for (int64_t i = 0; i < n; i++) {
+        heads += parts[i].heads;
+        recall += parts[i].recall_n;
+        error += parts[i].error_n;
+    }
+    status = sps_calloc((size_t)heads * sizeof *sum.head, (void **)&sum.head);
+    if (status == SPS_OK)
+        status = sps_calloc((size_t)recall * sizeof(double), (void **)&sum.recall);
+    if (status == SPS_OK)
+        status = sps_calloc((size_t)error * sizeof(double), (void **)&sum.error);
+    if (status != SPS_OK) {
+        sps_quality_free(&sum);
+        return status;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if (parts[i].heads)
+            memcpy(sum.head + sum.heads, parts[i].head,
+                   (size_t)parts[i].heads * sizeof *sum.head);
+        sum.heads += parts[i].heads;
+        sum.pairs += parts[i].pairs;
+        append(parts[i].recall, parts[i].recall_n, sum.recall, &sum.recall_n);
+        append(parts[i].error, parts[i].error_n, sum.error, &sum.error_n);
+    }
+    sps_quality_reduce(&sum);
+    *out = sum;
+    return SPS_OK;
+}
+
 void sps_quality_free(struct sps_quality *quality)
 {
     free(quality->head);
+    free(quality->recall);
+    free(quality->error);
     *quality = (struct sps_quality){0};
 }

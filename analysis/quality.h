@@ -40,6 +40,10 @@ struct sps_quality {
 /* Measure; sps_quality_free() ends `out`.  Threads: dev->threads. */
 enum sps_status sps_quality_measure(const struct sps_quality_in *in,
                                     struct sps_quality *out);
+
+/* The heads of parts[0 .. n) one after the other, and all of them together. */
+enum sps_status sps_quality_merge(const struct sps_quality *parts, int64_t n,
+                                  struct sps_quality *out);
 void sps_quality_free(struct sps_quality *quality);
 
 /* ---- counts over the whole index (host), all rows of shape ---- */

@@ -104,4 +104,8 @@ void sps_tally_add(struct sps_tally *tally, int64_t head, const double *value);
 /* Fill out->head and out->all; out->head already holds what rows do not bring. */
 void sps_tally_finish(struct sps_tally *tally, struct sps_quality *out);
 
+/* Fill q->all: means over the heads that have a value, the largest error_max_abs,
+ * quantiles over the samples, which it sorts. */
+void sps_quality_reduce(struct sps_quality *q);
+
 #endif

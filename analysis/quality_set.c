@@ -92,20 +92,27 @@ static struct sps_read chosen_by(const struct sps_quality_in *in, int64_t i, int
     return sps_read_begin(in->shape, in->rows[i], in->index, in->at[i], list, NULL);
 }
 
-/* Mean Jaccard overlap of measured rows `lag` packed rows apart in one sequence. */
+/* Where measured row i stands: ascending, `lag` apart for positions that far apart in one
+ * sequence, never near for rows of two. */
+static int64_t place(const struct sps_quality_in *in, int64_t i)
+{
+    int64_t sequence = sps_shape_sequence(in->shape, in->rows[i]);
+
+    return (sequence << 40) + sps_shape_pos(in->shape, sequence, in->rows[i]);
+}
+
+/* Mean Jaccard overlap of measured rows `lag` positions apart in one sequence. */
 static double overlap(const struct sps_quality_in *in, int64_t list, int64_t lag)
 {
     double total = 0;
     int64_t n = 0;
 
     for (int64_t i = 0, j = 0; i < in->count; i++) {
-        while (j < in->count && in->rows[j] < in->rows[i] + lag)
+        while (j < in->count && place(in, j) < place(in, i) + lag)
             j++;
         if (j == in->count)
             break;
-        if (in->rows[j] != in->rows[i] + lag ||
-            sps_shape_sequence(in->shape, in->rows[i]) !=
-                sps_shape_sequence(in->shape, in->rows[j]))
+        if (place(in, j) != place(in, i) + lag)
             continue;
         struct sps_read a = chosen_by(in, i, list), b = chosen_by(in, j, list);
         double x = jaccard(&a, &b);

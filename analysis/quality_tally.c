@@ -109,30 +109,40 @@ static int64_t gather(struct sps_samples *samples, int64_t heads, int64_t count)
     return n;
 }
 
-/* Means over the heads that have a value; extremes and quantiles over all pairs. */
-static void finish_all(struct sps_tally *t, struct sps_quality *out)
+/* The samples of all heads without gaps, now owned by *x. */
+static void hand_over(struct sps_samples *samples, const struct sps_tally *t, int64_t heads,
+                      double **x, int64_t *n)
 {
-    sps_values_clear(out->all);
+    *n = gather(samples, heads, t->in->count);
+    *x = samples->x;
+    samples->x = NULL;
+}
+
+void sps_quality_reduce(struct sps_quality *q)
+{
+    sps_values_clear(q->all);
     for (int m = 0; m < SPS_Q_COUNT; m++) {
         struct sps_mean mean = {0};
-        for (int64_t head = 0; head < out->heads; head++)
-            if (!isnan(out->head[head][m]))
-                mean.sum += out->head[head][m], mean.n++;
+        for (int64_t head = 0; head < q->heads; head++)
+            if (!isnan(q->head[head][m]))
+                mean.sum += q->head[head][m], mean.n++;
         if (mean.n > 0)
-            out->all[m] = mean.sum / (double)mean.n;
+            q->all[m] = mean.sum / (double)mean.n;
     }
-    for (int64_t head = 0; head < out->heads; head++) {
-        out->all[SPS_Q_error_max_abs] =
-            fmax(out->all[SPS_Q_error_max_abs], out->head[head][SPS_Q_error_max_abs]);
-        out->pairs += t->mean[head][SPS_Q_tokens_read].sum;
-    }
-    recall_quantiles(t->recall.x, gather(&t->recall, out->heads, t->in->count), out->all);
-    error_quantiles(t->error.x, gather(&t->error, out->heads, t->in->count), out->all);
+    for (int64_t head = 0; head < q->heads; head++)
+        q->all[SPS_Q_error_max_abs] =
+            fmax(q->all[SPS_Q_error_max_abs], q->head[head][SPS_Q_error_max_abs]);
+    recall_quantiles(q->recall, q->recall_n, q->all);
+    error_quantiles(q->error, q->error_n, q->all);
 }
 
 void sps_tally_finish(struct sps_tally *t, struct sps_quality *out)
 {
     for (int64_t head = 0; head < out->heads; head++)
         finish_head(t, head, out->head[head]);
-    finish_all(t, out);
+    for (int64_t head = 0; head < out->heads; head++)
+        out->pairs += t->mean[head][SPS_Q_tokens_read].sum;
+    hand_over(&t->recall, t, out->heads, &out->recall, &out->recall_n);
+    hand_over(&t->error, t, out->heads, &out->error, &out->error_n);
+    sps_quality_reduce(out);
 }

@@ -211,6 +211,21 @@ struct sps_roofs {
     double matrix_flops, read_bytes, copy_bytes; /* per second */
 };
 
+/* A look at the device's sensors; NaN: it does not tell. */
+struct sps_health {
+    double sm_mhz, memory_mhz, power_w, temperature_c;
+    double energy_j;     /* since the driver was loaded */
+    uint64_t held_back;  /* set of enum sps_held_back */
+};
+
+/* Why clocks are lower than asked for.  The power cap is normal under load; the
+ * last two are faults, and samples taken under them are dropped. */
+enum sps_held_back {
+    SPS_HELD_POWER_CAP = 1,
+    SPS_HELD_THERMAL = 2,
+    SPS_HELD_HARDWARE = 4
+};
+
 struct sps_backend {
     const char *name; /* in YAML and CSV: "ref", "cpu", "cuda" */
     const char *summary;
@@ -230,6 +245,9 @@ struct sps_backend {
     enum sps_status (*roofs)(struct sps_device *dev, struct sps_roofs *roofs);
     /* Push the working set out of the last-level cache, outside any timing. */
     enum sps_status (*flush)(struct sps_device *dev);
+    int64_t step_rows; /* rows between two looks for Ctrl-C; 0: all at once */
+    /* Clocks, power and why they are held back, now.  NULL: unknown. */
+    enum sps_status (*health)(struct sps_device *dev, struct sps_health *health);
 };
 
 enum { SPS_MARKS = 64 };

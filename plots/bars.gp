@@ -12,7 +12,7 @@ plot [*:*] [-1:1] IN using (see(column("row"), strcol("label"))): \
     (USED = use(strcol("series")), REFERENCE = \
      column("series") == 8 && column("reference") == 1 ? column(END) : REFERENCE, 0)
 unset table
-set terminal svg size 560,(150 + 24 * COUNT) @SVG
+set terminal svg size 560,(190 + 24 * COUNT) @SVG
 set output OUT
 set yrange [COUNT + 0.6:0.4]
 set xrange [0:*]

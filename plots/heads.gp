@@ -13,10 +13,10 @@ plot [*:*] [-1:1] IN using (see(column("row"), strcol("label"))): \
      LOW = column("recall_mass") < LOW ? column("recall_mass") : LOW, \
      HEAD[int(column("column"))] = strcol("head"), 0)
 unset table
-set terminal svg size 560,(150 + 24 * COUNT) @SVG
+set terminal svg size 560,(130 + 26 * COUNT) @SVG
 set output OUT
-set xlabel "query head (layer.head)"
-set cblabel "recall_mass (mean)"
+set xlabel "query head (recordings: layer.head); colour: recall_mass (mean)"
+set cbtics (sprintf("%.2f", LOW) LOW, "1" 1) scale 0
 set xrange [0.5:COLUMNS + 0.5]
 set yrange [COUNT + 0.5:0.5]
 set cbrange [LOW:1]

@@ -11,7 +11,7 @@ set datafile missing NaN
 set border 3 linecolor rgb "#444444"
 set tics nomirror out scale 0.5 textcolor rgb "#222222"
 set grid linecolor rgb "#dddddd" linetype 1 linewidth 0.6
-set key bottom center outside horizontal Left reverse samplen 2 maxrows 6 width 1 offset 0,-0.6
+set key bottom center outside horizontal Left reverse samplen 2 maxrows 6 width 1 height 0.7
 set xlabel offset 0,0.4
 set xtics offset 0,0.3
 set title TITLE offset 0,-0.3

@@ -14,8 +14,8 @@ blocks() {
 
 for page in "$root"/*.md "$root"/docs/*.md; do
     # shellcheck disable=SC2013  # links hold no blanks
-    for link in $(grep -oE '\]\([^)#: ]+' "$page" | cut -c3-); do
-        [ -e "$(dirname "$page")/$link" ] ||
+    for link in $(grep -oE '\]\([^) ]+' "$page" | cut -c3- | grep -v -e : -e '^#'); do
+        [ -e "$(dirname "$page")/${link%%#*}" ] ||
             { echo "${page#"$root"/}: $link does not exist"; status=1; }
     done
 done

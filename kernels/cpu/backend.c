@@ -47,4 +47,5 @@ const struct sps_backend sps_backend_cpu = {
     .elapsed = sps_host_elapsed,
     .roofs = sps_cpu_roofs,
     .flush = sps_host_flush,
+    .step_rows = 4096,
 };

@@ -1,5 +1,6 @@
 /* backend.cu - the cuda backend: one GPU, one stream, events as marks. */
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/nvml.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ static void close_cuda(struct sps_device *dev)
     cudaFree(state->fault);
     if (state->stream)
         cudaStreamDestroy(state->stream);
+    free(state->nvml);
     free(state);
     dev->state = NULL;
 }
@@ -180,4 +182,6 @@ const struct sps_backend sps_backend_cuda = {
     elapsed,
     sps_cuda_roofs,
     flush,
+    0,
+    sps_nvml_health,
 };

@@ -19,6 +19,7 @@ struct cuda_state {
     void *flush;
     size_t flush_bytes;
     int64_t *fault_host, *fault; /* place of the first bad number; -1: none */
+    struct nvml *nvml;           /* the sensors' library, once asked */
 };
 
 /* Return SPS_EDEVICE from this function unless the CUDA call succeeds. */

@@ -37,4 +37,5 @@ const struct sps_backend sps_backend_ref = {
     .mark = sps_host_mark,
     .elapsed = sps_host_elapsed,
     .flush = sps_host_flush,
+    .step_rows = 4096,
 };

@@ -74,7 +74,7 @@ static enum sps_status atlas_of(struct sps_group *group, const struct sps_data_s
     SPS_TRY(sps_group_enter(group, &point, &measure, 0));
     for (int64_t i = 0; i < group->parts; i++) {
         SPS_TRY(sps_part_enter(group, i));
-        const struct sps_problem *p = &group->part[i].input.problem;
+        const struct sps_problem *p = sps_part_measured(group, i);
         struct sps_quality_in in = {.dev = &group->dev, .shape = &p->shape, .in = &p->in,
                                     .rows = group->at, .count = group->count, .at = group->at,
                                     .band = {.all = true}, .atlas_block = ATLAS_BLOCK};

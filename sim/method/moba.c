@@ -46,6 +46,8 @@ static enum sps_status plan(struct sps_plan *plan)
     SPS_TRY(sps_compress_plan(plan, o->block, o->block));
     sps_select_plan(plan, s->h,
                     (struct sps_rule){.block = o->block, .count = o->topk, .local = 1});
+    if (plan->dev->kernels.gate_select)
+        plan->row_bytes = 0;
     plan->fixed_bytes = (size_t)(plan->compressed * s->g * s->dk) * sizeof(float);
     cost(plan, plan->pairs, plan->cost);
     return SPS_OK;
@@ -63,11 +65,19 @@ static enum sps_status begin(struct sps_call *call)
 
 static enum sps_status select(struct sps_call *call, struct sps_rows rows)
 {
-    const struct sps_problem *p = call->plan->problem;
+    const struct sps_plan *plan = call->plan;
+    const struct sps_problem *p = plan->problem;
+    const struct sps_kernels *kernels = &call->dev->kernels;
 
+    if (kernels->gate_select) {
+        SPS_RUN(call, SPS_STAGE_SCORE,
+                kernels->gate_select(call->dev, &p->shape, &p->in.q, call->fixed, &plan->by,
+                                     &plan->rule, rows, &call->index));
+        return SPS_OK;
+    }
     SPS_RUN(call, SPS_STAGE_SCORE,
-            call->dev->kernels.gate(call->dev, &p->shape, &p->in.q, call->fixed,
-                                    &call->plan->by, rows, call->scratch));
+            kernels->gate(call->dev, &p->shape, &p->in.q, call->fixed,
+                          &plan->by, rows, call->scratch));
     return sps_select_topk(call, rows);
 }
 

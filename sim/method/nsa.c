@@ -131,6 +131,8 @@ static enum sps_status plan(struct sps_plan *plan)
                                       .count = o->count,
                                       .init = o->init,
                                       .local = o->local});
+    if (plan->dev->kernels.compressed_select)
+        plan->row_bytes = 0;
     plan->band.window = o->window;
     plan->pairs.both = union_pairs(plan);
     plan->fixed_bytes = nsa_cut(plan, NULL, &(struct nsa_work){0});
@@ -170,13 +172,21 @@ static enum sps_status select(struct sps_call *call, struct sps_rows rows)
 {
     const struct sps_plan *plan = call->plan;
     const struct sps_problem *p = plan->problem;
+    const struct sps_kernels *kernels = &call->dev->kernels;
     struct nsa_work work;
 
     nsa_cut(plan, call->fixed, &work);
+    if (kernels->compressed_select) {
+        SPS_RUN(call, SPS_STAGE_SCORE,
+                kernels->compressed_select(call->dev, &p->shape, &p->in.q, work.k_cmp,
+                                           work.v_cmp, &plan->by, &plan->rule, rows, work.o_cmp,
+                                           work.lse_cmp, &call->index));
+        return SPS_OK;
+    }
     SPS_RUN(call, SPS_STAGE_SCORE,
-            call->dev->kernels.compressed(call->dev, &p->shape, &p->in.q, work.k_cmp,
-                                          work.v_cmp, &plan->by, plan->index_block, rows,
-                                          work.o_cmp, work.lse_cmp, call->scratch));
+            kernels->compressed(call->dev, &p->shape, &p->in.q, work.k_cmp, work.v_cmp,
+                                &plan->by, plan->index_block, rows, work.o_cmp, work.lse_cmp,
+                                call->scratch));
     return sps_select_topk(call, rows);
 }
 

@@ -125,7 +125,9 @@ static void part_close(struct sps_part *part)
 {
     if (part->dense_open)
         sps_pass_close(&part->dense);
-    if (part->open)
+    if (part->measured.dev)
+        sps_input_free(&part->measured);
+    if (part->input.dev)
         sps_input_free(&part->input);
     part->dense_open = part->open = false;
 }
@@ -178,42 +180,51 @@ static enum sps_status full_output(const struct sps_problem *problem,
     return status;
 }
 
-/* Full attention at the measured rows only, gathered into a problem of their own. */
-static enum sps_status measure_full(struct sps_group *group, struct sps_part *part)
+/* The problem whose rows are the measured ones. */
+const struct sps_problem *sps_part_measured(const struct sps_group *group, int64_t i)
+{
+    const struct sps_part *part = &group->part[i];
+
+    return group->measure.time ? &part->measured.problem : &part->input.problem;
+}
+
+static enum sps_status measure_full(struct sps_group *group, struct sps_part *part,
+                                    const struct sps_problem *problem)
 {
     const struct sps_data *data = &group->data;
     int64_t h = part->take.kv_heads * (data->h / data->g);
-    struct sps_take some = part->take;
-    struct sps_input input;
     void *o;
 
     SPS_TRY(sps_calloc((size_t)(group->count * h * data->dv) * sizeof(float), &o));
     part->o_full = o;
-    if (!group->measure.time)
-        return full_output(&part->input.problem, &group->dev, o);
-    some.rows = group->rows;
-    some.count = group->count;
-    enum sps_status status =
-        sps_input_make(data, &some, group->dtype, group->seed, &group->dev, &input);
-    if (status == SPS_OK)
-        status = full_output(&input.problem, &group->dev, o);
-    sps_input_free(&input);
-    return status;
+    return full_output(problem, &group->dev, o);
 }
 
-static enum sps_status part_open(struct sps_group *group, struct sps_part *part)
+/* All rows, and the measured ones gathered into a problem of their own. */
+static enum sps_status make_inputs(struct sps_group *group, struct sps_part *part)
 {
-    struct sps_take take = part->take;
+    struct sps_take some = part->take;
 
-    if (!group->measure.time) {
-        take.rows = group->rows;
-        take.count = group->count;
-    }
-    part->open = true;
-    SPS_TRY(sps_input_make(&group->data, &take, group->dtype, group->seed, &group->dev,
+    some.rows = group->rows;
+    some.count = group->count;
+    if (!group->measure.time)
+        return sps_input_make(&group->data, &some, group->dtype, group->seed, &group->dev,
+                              &part->input);
+    SPS_TRY(sps_input_make(&group->data, &part->take, group->dtype, group->seed, &group->dev,
                            &part->input));
+    some.keys = &part->input;
+    return sps_input_make(&group->data, &some, group->dtype, group->seed, &group->dev,
+                          &part->measured);
+}
+
+static enum sps_status part_open(struct sps_group *group, int64_t i)
+{
+    struct sps_part *part = &group->part[i];
+
+    part->open = true;
+    SPS_TRY(make_inputs(group, part));
     if (!part->o_full)
-        SPS_TRY(measure_full(group, part));
+        SPS_TRY(measure_full(group, part, sps_part_measured(group, i)));
     if (!group->measure.time)
         return SPS_OK;
     SPS_TRY(open_dense(&part->input.problem, &group->dev, &part->dense));
@@ -227,7 +238,7 @@ enum sps_status sps_part_enter(struct sps_group *group, int64_t i)
 
     if (part->open)
         return SPS_OK;
-    enum sps_status status = part_open(group, part);
+    enum sps_status status = part_open(group, i);
     if (status != SPS_OK)
         part_close(part);
     return status;

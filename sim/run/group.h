@@ -13,6 +13,7 @@
 struct sps_part {
     struct sps_take take;      /* every row of these heads */
     struct sps_input input;    /* every row when timing, else the measured ones */
+    struct sps_input measured; /* when timing: the measured rows, keys borrowed */
     bool open;
     float *o_full;             /* host [count,h,dv] at the measured rows */
     struct sps_pass dense;     /* full attention over the input, when timing */
@@ -43,6 +44,9 @@ void sps_group_close(struct sps_group *group);
 /* Have part i's input, o_full and dense baseline ready; release what cannot stay. */
 enum sps_status sps_part_enter(struct sps_group *group, int64_t i);
 void sps_part_leave(struct sps_group *group, int64_t i);
+
+/* The problem of an entered part whose rows are the measured ones, in their order. */
+const struct sps_problem *sps_part_measured(const struct sps_group *group, int64_t i);
 
 /* Load a point's data on the host, without a device (plan, inspect).  */
 enum sps_status sps_data_load(const struct sps_data_spec *spec, struct sps_data *data);

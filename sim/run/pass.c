@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { SCRATCH_BYTES = 64 << 20, CHUNK_MIN = 16, CHUNK_MAX = 4096 };
+enum { SCRATCH_BYTES = 64 << 20, CHUNK_MIN = 16 };
 
 static volatile sig_atomic_t interrupted;
 
@@ -20,12 +20,12 @@ bool sps_interrupted(void)
 
 static int64_t chunk_rows(const struct sps_plan *plan)
 {
-    int64_t t = plan->problem->shape.t, chunk = CHUNK_MAX;
+    int64_t t = plan->problem->shape.t, step = plan->dev->backend->step_rows;
+    int64_t chunk = step && step < t ? step : t;
+    int64_t fits = plan->row_bytes ? (int64_t)(SCRATCH_BYTES / plan->row_bytes) : chunk;
 
-    if (plan->row_bytes)
-        chunk = (int64_t)(SCRATCH_BYTES / plan->row_bytes);
-    chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
-    return chunk < t ? chunk : t;
+    fits = fits < CHUNK_MIN ? CHUNK_MIN : fits;
+    return fits < chunk ? fits : chunk;
 }
 
 static size_t index_bytes(const struct sps_plan *plan)

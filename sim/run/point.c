@@ -13,7 +13,8 @@ struct work {
     struct sps_pass pass;
     struct sps_index index; /* list owned */
     float *o;               /* [t,h,dv], owned */
-    int64_t *at, count;     /* measured and reported rows of the input; owned */
+    int64_t *rows, *at;     /* [count] reported rows: among the measured, of the input; owned */
+    int64_t count;
     float *o_full;          /* [count,h,dv]: the part's, or owned when rows are dropped */
     bool own_full;
     struct sps_needle *needles; /* owned */
@@ -25,6 +26,7 @@ static void work_free(struct work *w)
     sps_pass_close(&w->pass);
     free(w->index.list);
     free(w->o);
+    free(w->rows);
     free(w->at);
     free(w->needles);
     if (w->own_full)
@@ -40,12 +42,15 @@ static enum sps_status keep_rows(struct work *w, int64_t first, int64_t step)
     void *mem;
 
     SPS_TRY(sps_calloc((size_t)kept * sizeof(int64_t), &mem));
+    w->rows = mem;
+    SPS_TRY(sps_calloc((size_t)kept * sizeof(int64_t), &mem));
     w->at = mem;
     SPS_TRY(sps_calloc((size_t)kept * row * sizeof(float), &mem));
     w->o_full = mem;
     w->own_full = true;
     w->count = kept;
     for (int64_t i = 0; i < kept; i++) {
+        w->rows[i] = first + i * step;
         w->at[i] = group->at[first + i * step];
         memcpy(w->o_full + (size_t)i * row,
                w->part->o_full + (size_t)(first + i * step) * row, row * sizeof(float));
@@ -77,14 +82,15 @@ static enum sps_status fit(struct work *w, struct sps_outcome *out)
                         method->name);
     SPS_TRY(keep_rows(w, 0, 2));
     SPS_TRY(method->fit(call, w->at, w->count, w->o_full, out->note, sizeof out->note));
+    free(w->rows);
     free(w->at);
     free(w->o_full);
-    w->at = NULL;
+    w->rows = w->at = NULL;
     w->own_full = false;
     return keep_rows(w, 1, 2);
 }
 
-/* Needles of this part's heads whose rows are reported, by row of the input. */
+/* Needles of this part's heads, by measured row. */
 static enum sps_status place_needles(struct work *w)
 {
     const struct sps_group *group = w->group;
@@ -103,7 +109,7 @@ static enum sps_status place_needles(struct work *w)
         for (int64_t r = 0; r < group->count; r++)
             if (group->rows[r] == probe->row)
                 w->needles[w->needle_count++] =
-                    (struct sps_needle){group->at[r], head, probe->key};
+                    (struct sps_needle){r, head, probe->key};
     }
     return SPS_OK;
 }
@@ -122,11 +128,12 @@ static enum sps_status fetch(struct work *w)
 static enum sps_status measure_quality(struct work *w, struct sps_quality *quality)
 {
     const struct sps_plan *plan = &w->pass.plan;
+    const struct sps_problem *measured = sps_part_measured(w->group, w->part - w->group->part);
     struct sps_quality_in in = {
         .dev = plan->dev,
-        .shape = &plan->problem->shape,
-        .in = &plan->problem->in,
-        .rows = w->at,
+        .shape = &measured->shape,
+        .in = &measured->in,
+        .rows = w->rows,
         .count = w->count,
         .at = w->at,
         .index = w->index.list ? &w->index : NULL,
@@ -181,7 +188,8 @@ static enum sps_status time_one(struct work *w, bool flush, struct sps_samples *
     const struct sps_measure *measure = &w->group->measure;
     bool compare = !method->oracle && !method->idle && strcmp(method->name, "full") != 0;
     struct sps_schedule schedule = {
-        .samples = measure->samples, .seconds = measure->seconds, .flush = flush};
+        .samples = measure->samples, .seconds = measure->seconds, .flush = flush,
+        .energy = !flush || !measure->hot};
 
     return sps_time(&w->pass, compare ? &w->part->dense : NULL, &schedule, samples);
 }
@@ -234,7 +242,7 @@ static enum sps_status compare_full(struct sps_group *group, struct sps_outcome 
             error += ((double)a[x] - part.o_full[x]) * ((double)a[x] - part.o_full[x]);
             norm += (double)part.o_full[x] * part.o_full[x];
         }
-        if (part.open)
+        if (part.input.dev)
             sps_input_free(&part.input);
         free(part.o_full);
         if (status != SPS_OK) {

@@ -161,6 +161,24 @@ static enum sps_status take_extras(const struct sps_data *data,
     return take_index(data, take, input);
 }
 
+static enum sps_status take_keys(const struct sps_data *data, const struct sps_take *take,
+                                 enum sps_dtype dtype, enum sps_dtype device,
+                                 struct sps_input *input)
+{
+    struct sps_qkv *in = &input->problem.in;
+    const struct cut k = {&data->k, take->kv_head, take->kv_heads, NULL, data->s};
+    const struct cut v = {&data->v, take->kv_head, take->kv_heads, NULL, data->s};
+
+    if (take->keys) {
+        input->borrowed = true;
+        in->k = take->keys->problem.in.k;
+        in->v = take->keys->problem.in.v;
+        return SPS_OK;
+    }
+    SPS_TRY(upload(input, &k, dtype, device, &in->k));
+    return upload(input, &v, dtype, device, &in->v);
+}
+
 enum sps_status sps_input_make(const struct sps_data *data, const struct sps_take *take,
                                enum sps_dtype dtype, uint64_t seed,
                                struct sps_device *dev, struct sps_input *input)
@@ -206,7 +224,7 @@ void sps_input_free(struct sps_input *input)
                                        &p->extra.gate, &p->extra.w_k, &p->extra.w_v,
                                        &p->extra.pe_k};
 
-    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+    for (size_t i = 0; i < count; i++)
         if (held[i]->data)
             input->dev->backend->free(input->dev, held[i]->data);
     free(input->cu_q);

@@ -10,6 +10,7 @@ struct sps_take {
     int64_t kv_head, kv_heads; /* the first kv head, and how many */
     const int64_t *rows;       /* [count] packed rows, ascending; NULL: all */
     int64_t count;
+    const struct sps_input *keys; /* use its k and v, of the same heads; NULL: upload */
 };
 
 /* A problem and everything it owns. */
@@ -18,6 +19,7 @@ struct sps_input {
     struct sps_device *dev;
     int64_t *cu_q, *cu_k, *pos; /* host */
     int32_t *given;             /* host */
+    bool borrowed;              /* k and v are another input's */
     size_t bytes;               /* device memory held */
 };
 

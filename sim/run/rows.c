@@ -182,6 +182,28 @@ static void fill_rates(const struct sps_point *point, const struct sps_outcome *
         sps_record_number(r, SPS_R_roof_frac, counted.flops / p50 / roofs->matrix_flops);
 }
 
+/* "power thermal": what held clocks back. */
+static void fill_health(const struct sps_samples *samples, struct sps_record *r)
+{
+    static const struct {
+        uint64_t bit;
+        const char *name;
+    } names[] = {{SPS_HELD_POWER_CAP, "power "},
+                 {SPS_HELD_THERMAL, "thermal "},
+                 {SPS_HELD_HARDWARE, "hardware "}};
+    char text[32] = "";
+
+    if (isnan(samples->sm_mhz[0]))
+        return;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (samples->held_back & names[i].bit)
+            strcat(text, names[i].name);
+    text[strlen(text) ? strlen(text) - 1 : 0] = '\0';
+    sps_record_number(r, SPS_R_time_dropped, (double)samples->dropped);
+    sps_record_number(r, SPS_R_clock_sm_mhz, median(samples->sm_mhz, samples->n));
+    sps_record_text(r, SPS_R_held_back, text);
+}
+
 static void fill_times(const struct sps_point *point, const struct sps_outcome *out,
                        const struct sps_roofs *roofs, struct sps_record *r)
 {
@@ -200,6 +222,10 @@ static void fill_times(const struct sps_point *point, const struct sps_outcome *
         double p50 = fill_quantiles(samples->total, samples->n, modes[i].first, r);
         if (!rated)
             fill_rates(point, out, samples, modes[i].l2, p50, roofs, r);
+        if (!rated)
+            fill_health(samples, r);
+        if (samples->energy_j > 0)
+            sps_record_number(r, SPS_R_energy_j, samples->energy_j);
         rated = true;
     }
 }

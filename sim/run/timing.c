@@ -1,9 +1,15 @@
 /* timing.c - the sampling loop. */
 #include "sim/run/timing.h"
 
+#include <math.h>
 #include <time.h>
 
 enum { MARK_BEGIN = 2, MARK_END = 3 }; /* stages use 0 and 1 */
+enum { WARM_UP_MAX = 10 };
+
+#define WARM_UP_SECONDS 1.0 /* no longer than this, */
+#define WARM_UP_CHANGE 0.03 /* or until a pass takes as long as the one before */
+#define ENERGY_SECONDS 1.0  /* the counter moves in steps of up to 0.1 s */
 
 static double now(void)
 {
@@ -23,6 +29,62 @@ static enum sps_status sample(struct sps_pass *pass, bool flush, double *seconds
     SPS_TRY(sps_pass_run(pass, NULL));
     SPS_TRY(dev->backend->mark(dev, MARK_END));
     return dev->backend->elapsed(dev, MARK_BEGIN, MARK_END, seconds);
+}
+
+static enum sps_status warm_up(struct sps_pass *pass)
+{
+    double began = now(), last = 0, seconds;
+
+    for (int i = 0; i < WARM_UP_MAX && now() - began < WARM_UP_SECONDS; i++) {
+        SPS_TRY(sample(pass, false, &seconds));
+        if (i && fabs(seconds - last) <= WARM_UP_CHANGE * last)
+            break;
+        last = seconds;
+    }
+    return SPS_OK;
+}
+
+/* Note the clocks of sample i; *keep: nothing but the power cap held them back. */
+static enum sps_status look(struct sps_device *dev, int64_t i, struct sps_samples *samples,
+                            bool *keep)
+{
+    struct sps_health health;
+
+    *keep = true;
+    samples->sm_mhz[i] = NAN;
+    if (!dev->backend->health)
+        return SPS_OK;
+    SPS_TRY(dev->backend->health(dev, &health));
+    samples->sm_mhz[i] = health.sm_mhz;
+    samples->held_back |= health.held_back;
+    *keep = !(health.held_back & ~(uint64_t)SPS_HELD_POWER_CAP);
+    return SPS_OK;
+}
+
+/* Joules of a pass above idle: loop it for a while, then let the device rest. */
+static enum sps_status weigh(struct sps_pass *pass, struct sps_samples *samples)
+{
+    struct sps_device *dev = pass->call.dev;
+    struct sps_health idle, before, after;
+    double seconds, busy = 0;
+    int64_t passes = 0;
+
+    if (!dev->backend->health)
+        return SPS_OK;
+    SPS_TRY(dev->backend->health(dev, &idle));
+    struct timespec rest = {.tv_nsec = 300000000};
+    nanosleep(&rest, NULL);
+    SPS_TRY(dev->backend->health(dev, &before));
+    double idle_w = (before.energy_j - idle.energy_j) / 0.3;
+    while (busy < ENERGY_SECONDS) {
+        SPS_TRY(sample(pass, false, &seconds));
+        busy += seconds;
+        passes++;
+    }
+    SPS_TRY(dev->backend->health(dev, &after));
+    double joules = (after.energy_j - before.energy_j - idle_w * busy) / (double)passes;
+    samples->energy_j += joules > 0 ? joules : 0;
+    return SPS_OK;
 }
 
 static enum sps_status trace(struct sps_pass *pass, bool flush, int64_t i,
@@ -67,20 +129,29 @@ enum sps_status sps_time(struct sps_pass *pass, struct sps_pass *dense,
                          const struct sps_schedule *schedule, struct sps_samples *samples)
 {
     int64_t every = (schedule->samples + SPS_DENSE_SAMPLES - 1) / SPS_DENSE_SAMPLES;
-    int64_t i = 0, dense_n = 0, traced = 0;
-    double began = now(), seconds;
+    int64_t i = 0, dense_n = 0, traced = 0, dropped = 0;
+    double began, seconds;
+    bool keep;
 
-    for (; !enough(schedule, samples, i, began); i++) {
-        if (dense && i % every == 0)
+    SPS_TRY(warm_up(pass));
+    began = now();
+    while (!enough(schedule, samples, i, began)) {
+        if (dense && i % every == 0 && dense_n <= i / every)
             SPS_TRY(dense_sample(dense, schedule->flush, dense_n++, samples));
         SPS_TRY(sample(pass, schedule->flush, &seconds));
-        samples->total[i] += seconds;
+        SPS_TRY(look(pass->call.dev, i, samples, &keep));
+        if (!keep && dropped < SPS_SAMPLES_MAX) {
+            dropped++;
+            continue;
+        }
+        samples->total[i++] += seconds;
         if (traced < SPS_TRACED_MAX)
             SPS_TRY(trace(pass, schedule->flush, traced++, samples));
     }
     samples->n = i;
+    samples->dropped += dropped;
     samples->dense_n = dense_n;
     samples->traced_n = traced;
     samples->parts++;
-    return SPS_OK;
+    return schedule->energy ? weigh(pass, samples) : SPS_OK;
 }

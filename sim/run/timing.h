@@ -19,15 +19,20 @@ struct sps_samples {
     int64_t parts;
     const char *impl[SPS_STAGE_COUNT];
     const char *dense_impl;
+    double sm_mhz[SPS_SAMPLES_MAX]; /* after each sample; NaN: unknown */
+    uint64_t held_back;             /* enum sps_held_back of all samples */
+    int64_t dropped;
+    double energy_j;                /* of one pass; 0: unknown */
 };
 
 struct sps_schedule {
     int64_t samples;
     double seconds; /* stop after this, whichever comes first; one sample at least */
     bool flush;     /* cold: caches emptied before each sample */
+    bool energy;    /* measure joules too, where the device tells */
 };
 
-/* Time `pass`, and `dense` between its samples unless NULL, adding to *samples. */
+/* Warm up, then time `pass`, and `dense` between its samples unless NULL, adding to *samples. */
 enum sps_status sps_time(struct sps_pass *pass, struct sps_pass *dense,
                          const struct sps_schedule *schedule, struct sps_samples *samples);
 

@@ -185,6 +185,7 @@ static void test_moba_table(void)
         CU_ASSERT(both == table[i].pairs && only == table[i].pairs);
         CU_ASSERT(moba_pairs(n, table[i].block, table[i].k) == table[i].pairs);
         CU_ASSERT(sps_shape_pairs(&shape) == table[i].full);
+        CU_ASSERT(n > 2048 || sps_count_tile_pairs(&shape, &index, &none, 1, 1) == both);
         index_free(&index);
     }
 }

@@ -16,8 +16,8 @@ const char *const output_name[OUTPUTS] = {
 void options_draw(uint64_t seed, struct options *options)
 {
     static const int64_t kinds[][3] = {
-        {32, 16, 64}, {16, 16, 16}, {32, 8, 32}, {8, 8, 24}};
-    const int64_t *kind = kinds[problem_draw(seed, 100, 0, 3)];
+        {32, 16, 64}, {16, 16, 16}, {32, 8, 32}, {8, 8, 24}, {16, 16, 288}};
+    const int64_t *kind = kinds[problem_draw(seed, 100, 0, 4)];
 
     *options = (struct options){
         .l = kind[0],

@@ -1,4 +1,4 @@
-/* quality_sample.h - small random problems and plain selection, to test analysis/ with. */
+/* quality_sample.h - small random problems and plain selection to test analysis/ with. */
 #ifndef SPS_TESTS_QUALITY_SAMPLE_H
 #define SPS_TESTS_QUALITY_SAMPLE_H
 

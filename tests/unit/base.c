@@ -117,7 +117,7 @@ static void test_tensor(void)
     CU_ASSERT_EQUAL(sps_tensor_count(&absent), 0);
     for (int i = 0; i < SPS_DTYPE_COUNT; i++) {
         CU_ASSERT_TRUE(sps_dtype_find(sps_dtype_name((enum sps_dtype)i), &dtype));
-        CU_ASSERT_EQUAL(dtype, i);
+        CU_ASSERT_EQUAL((int)dtype, i);
     }
     CU_ASSERT_FALSE(sps_dtype_find("fp64", &dtype));
 }

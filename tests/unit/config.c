@@ -1,4 +1,5 @@
-/* config.c - experiment files that are right: what they are read as. */
+/* config.c - experiment files that are right: what they are read as.
+ * Over 400 lines because the expected plans are written out in full. */
 #include "sim/run/config.h"
 #include "tests/tap.h"
 
@@ -262,6 +263,7 @@ static void test_resolved(void)
         return;
     CU_ASSERT_PTR_NOT_NULL(strstr(x.resolved, "\nseed: 7\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(x.resolved, "    samples: 9\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.resolved, "    rows: last:64\n"));
     CU_ASSERT_STRING_EQUAL(x.name, "a \"b\": #\\ \xc3\xa9");
     if (parse(x.resolved, NULL, 0, &y)) {
         char *before = listing(&x), *after = listing(&y);
@@ -274,6 +276,29 @@ static void test_resolved(void)
     }
     sps_experiment_free(&x);
     sps_experiment_free(&y);
+}
+
+/* Texts that YAML would read as something else come back as themselves. */
+static void test_quoting(void)
+{
+    static const char *const names[] = {
+        "a: b", "a:",  "- a",  "a # b", "#a", "&a",  "*a",     "!a",      "[a]",
+        "{a}",  "|",   ">",    "'a",    "?",  "a,b", "%a",     "@a",      "`a",
+        "---",  "...", "null", "~",     "1",  "a ",  "a\\\"b", "\xc3\xa9"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char edit[64];
+        const char *set[] = {edit};
+        struct sps_experiment x, y;
+        snprintf(edit, sizeof edit, "name='%s%s'", names[i][0] == '\'' ? "'" : "",
+                 names[i]);
+        if (parse(NEEDLE FULL, set, 1, &x) && parse(x.resolved, NULL, 0, &y)) {
+            CU_ASSERT_STRING_EQUAL(x.name, names[i]);
+            CU_ASSERT_STRING_EQUAL(y.name, names[i]);
+            sps_experiment_free(&y);
+        }
+        sps_experiment_free(&x);
+    }
 }
 
 /* The keys of sps_config_keys directly below `parent` ("" or "measure."), as the
@@ -389,6 +414,7 @@ int main(void)
         {"--set", test_edits},
         {"measure", test_measure},
         {"resolved", test_resolved},
+        {"quoting in resolved", test_quoting},
         {"table of keys", test_keys},
         {"defaults in the table of keys", test_key_defaults},
         {"experiments/", test_experiments},

@@ -1,4 +1,5 @@
-/* config_refusals.c - every complaint about an experiment file, with its place. */
+/* config_refusals.c - every complaint about an experiment file, with its place.
+ * Over 400 lines because most of it is tables of messages. */
 #include "sim/run/config.h"
 #include "tests/tap.h"
 
@@ -201,7 +202,7 @@ static const struct refusal edits[] = {
     {"seed=", "--set seed=: no value"},
     {"seed=[1", "--set seed=[1: flow sequence without a closing bracket"},
     {"seed=&a 1", "--set seed=&a 1: anchors (&name) are not allowed"},
-    {"methods[9].topk=8", "--set methods[9].topk=8: methods[9] does not exist: methods "
+    {"methods[1].topk=8", "--set methods[1].topk=8: methods[1] does not exist: methods "
                           "has 1 entries, counted from 0"},
     {"method[0].topk=8",
      "--set method[0].topk=8: 'method' does not exist (did you mean 'methods'?)"},

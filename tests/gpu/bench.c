@@ -1,0 +1,291 @@
+/* bench.c - quick timings of the cuda backend's kernels: events, L2 flushed before every
+ * run, median, 5 % and 95 % of the runs.  usage: bench [dense|nsa|moba|mass|all] [runs]
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "kernels/backend.h"
+
+extern const struct sps_backend sps_backend_cuda;
+
+enum { POOL = 8000009, RUNS = 100 };
+
+static struct sps_device gpu;
+static uint16_t *pool;
+static int runs = 20;
+
+#define MUST(call)                                                                       \
+    do {                                                                                 \
+        if ((call) != SPS_OK) {                                                          \
+            printf("%s: %s\n", #call, sps_error());                                      \
+            exit(1);                                                                     \
+        }                                                                                \
+    } while (0)
+
+static void *device(int64_t bytes)
+{
+    void *p;
+
+    MUST(gpu.backend->alloc(&gpu, (size_t)bytes, &p));
+    return p;
+}
+
+/* bf16 normals, the pool over and over. */
+static struct sps_tensor normals(int64_t d0, int64_t d1, int64_t d2)
+{
+    int64_t count = d0 * d1 * d2;
+    uint16_t *x = device(count * 2);
+
+    for (int64_t at = 0; at < count; at += POOL)
+        MUST(gpu.backend->upload(&gpu, x + at, pool,
+                                 (size_t)(count - at < POOL ? count - at : POOL) * 2));
+    return sps_tensor_view(x, SPS_BF16, d0, d1, d2, 1);
+}
+
+struct data {
+    int64_t cu[2];
+    struct sps_shape shape;
+    struct sps_qkv in;
+    float *o[4], *lse;
+    struct sps_rows rows;
+};
+
+static void build(struct data *d, int64_t n, int64_t h, int64_t g, int64_t dk, int64_t dv,
+                  int outputs)
+{
+    *d = (struct data){.cu = {0, n}, .rows = {0, n}};
+    d->shape = (struct sps_shape){.h = h, .g = g, .t = n, .s = n, .dk = dk, .dv = dv, .n = 1,
+                                  .cu_q = d->cu, .cu_k = d->cu, .causal = true,
+                                  .scale = 1 / sqrt((double)dk)};
+    d->in.q = normals(n, h, dk);
+    d->in.k = normals(n, g, dk);
+    d->in.v = normals(n, g, dv);
+    for (int i = 0; i < outputs; i++)
+        d->o[i] = device(n * h * dv * 4);
+    d->lse = device(n * h * 4);
+}
+
+static void drop(struct data *d)
+{
+    gpu.backend->free(&gpu, d->in.q.data);
+    gpu.backend->free(&gpu, d->in.k.data);
+    gpu.backend->free(&gpu, d->in.v.data);
+    for (int i = 0; i < 4; i++)
+        gpu.backend->free(&gpu, d->o[i]);
+    gpu.backend->free(&gpu, d->lse);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Time `call`, print "name  median (5 % .. 95 %) ms  TFLOPS". */
+#define TIME(name, flops, ...)                                                           \
+    do {                                                                                 \
+        double ms_[RUNS];                                                                \
+        for (int i_ = -3; i_ < runs; i_++) {                                             \
+            double s_;                                                                   \
+            MUST(gpu.backend->flush(&gpu));                                              \
+            MUST(gpu.backend->mark(&gpu, 0));                                            \
+            __VA_ARGS__;                                                                 \
+            MUST(gpu.backend->mark(&gpu, 1));                                            \
+            MUST(gpu.backend->elapsed(&gpu, 0, 1, &s_));                                 \
+            if (i_ >= 0)                                                                 \
+                ms_[i_] = s_ * 1e3;                                                      \
+        }                                                                                \
+        qsort(ms_, (size_t)runs, sizeof *ms_, ascending);                                \
+        printf("%-44s %9.3f (%.3f .. %.3f) ms %7.1f TFLOPS  %s\n", name, ms_[runs / 2],  \
+               ms_[runs / 20], ms_[runs - 1 - runs / 20],                                \
+               (flops) / ms_[runs / 2] * 1e-9, gpu.impl);                                \
+        fflush(stdout);                                                                  \
+    } while (0)
+
+static void dense(int64_t n, int64_t h, int64_t g, int64_t dk, int64_t dv)
+{
+    struct sps_band all = {true, 0, 0};
+    struct data d;
+    char name[80];
+
+    build(&d, n, h, g, dk, dv, 1);
+    snprintf(name, sizeof name, "dense %lldk %lld/%lld d %lld/%lld", (long long)n / 1024,
+             (long long)h, (long long)g, (long long)dk, (long long)dv);
+    TIME(name, 2.0 * (double)(dk + dv) * (double)h * sps_shape_pairs(&d.shape),
+         MUST(gpu.kernels.dense(&gpu, &d.shape, &d.in, &all, d.rows, d.o[0], d.lse)));
+    drop(&d);
+}
+
+static void random_lists(struct data *d, struct sps_rule rule, struct sps_index *index)
+{
+    int64_t nb = sps_shape_blocks(&d->shape, rule.block), step = 4096;
+    float *x = device(step * index->heads * nb * 4);
+
+    for (int64_t r = 0; r < d->shape.t; r += step) {
+        struct sps_rows rows = {r, r + step < d->shape.t ? r + step : d->shape.t};
+        MUST(gpu.kernels.noise(&gpu, &d->shape, 1, rule.block, index->heads, rows, x));
+        MUST(gpu.kernels.topk(&gpu, &d->shape, x, &rule, rows, index));
+    }
+    gpu.backend->free(&gpu, x);
+}
+
+/* All 16 blocks valid for most rows; whole: every stage in one timing. */
+static void nsa(int64_t n, int64_t h, int64_t g)
+{
+    int64_t d_ = 128, cu[2], l = 32, u = 16;
+    struct sps_band window = {false, 512, 0}, none = {false, 0, 0};
+    struct sps_rule rule = {64, 16, 1, 2};
+    struct sps_index index = {n, g, 64, 16, NULL, NULL};
+    struct data d;
+
+    build(&d, n, h, g, d_, d_, 4);
+    int64_t m = sps_compressed_offsets(&d.shape, l, u, cu);
+    struct sps_compression by = {l, u, cu};
+    struct sps_tensor w = normals(g, l * d_, d_), pe = normals(g, l, d_);
+    float *k = device(m * g * d_ * 4), *v = device(m * g * d_ * 4);
+    const float *part[3] = {d.o[0], d.o[1], d.o[2]};
+    float third[3] = {1 / 3.f, 1 / 3.f, 1 / 3.f};
+    double pairs = 0;
+
+    index.list = device(n * g * 16 * 4);
+    for (int64_t i = 0; i < n; i++)
+        pairs += (double)sps_compressed_visible(i, l, u);
+    printf("nsa %lldk %lld/%lld\n", (long long)n / 1024, (long long)h, (long long)g);
+    TIME("  compress linear k", 2.0 * (double)(m * g * l * d_ * d_),
+         MUST(gpu.kernels.compress_linear(&gpu, &d.shape, &d.in.k, &pe, &w, &by, k)));
+    TIME("  compress mean k", 0.0,
+         MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.k, &by, k)));
+    MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.v, &by, v));
+    TIME("  compressed + scores + top-16 (useful flops)", 6.0 * (double)(d_ * h) * pairs,
+         MUST(gpu.kernels.compressed_select(&gpu, &d.shape, &d.in.q, k, v, &by, &rule, d.rows,
+                                            d.o[0], d.lse, &index)));
+    double free_flops = 4.0 * (double)(d_ * h * n) * 1024;
+    TIME("  selected, own choice", free_flops,
+         MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1], d.lse)));
+    random_lists(&d, rule, &index);
+    TIME("  selected, random", free_flops,
+         MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1], d.lse)));
+    TIME("  window 512", 4.0 * (double)(d_ * h * n) * 512,
+         MUST(gpu.kernels.dense(&gpu, &d.shape, &d.in, &window, d.rows, d.o[2], d.lse)));
+    TIME("  combine", 0.0,
+         MUST(gpu.kernels.combine(&gpu, &d.shape, 3, part, NULL, third, d.rows, d.o[3])));
+    TIME("  whole (mean, own choice)", 0.0, {
+        MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.k, &by, k));
+        MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.v, &by, v));
+        MUST(gpu.kernels.compressed_select(&gpu, &d.shape, &d.in.q, k, v, &by, &rule, d.rows,
+                                           d.o[0], d.lse, &index));
+        MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1], d.lse));
+        MUST(gpu.kernels.dense(&gpu, &d.shape, &d.in, &window, d.rows, d.o[2], d.lse));
+        MUST(gpu.kernels.combine(&gpu, &d.shape, 3, part, NULL, third, d.rows, d.o[3]));
+    });
+    gpu.backend->free(&gpu, w.data), gpu.backend->free(&gpu, pe.data);
+    gpu.backend->free(&gpu, k), gpu.backend->free(&gpu, v), gpu.backend->free(&gpu, index.list);
+    drop(&d);
+}
+
+static void moba(int64_t n, int64_t h, int64_t g, int64_t block, int64_t topk)
+{
+    int64_t cu[2];
+    struct sps_band none = {false, 0, 0};
+    struct sps_rule rule = {block, topk, 0, 1};
+    struct sps_index index = {n, h, block, topk, NULL, NULL};
+    struct data d;
+
+    build(&d, n, h, g, 128, 128, 1);
+    int64_t m = sps_compressed_offsets(&d.shape, block, block, cu);
+    struct sps_compression by = {block, block, cu};
+    float *means = device((m + 1) * g * 128 * 4);
+    index.list = device(n * h * topk * 4);
+    printf("moba %lldk %lld/%lld B %lld k %lld\n", (long long)n / 1024, (long long)h,
+           (long long)g, (long long)block, (long long)topk);
+    double flops = 4.0 * 128 * (double)(h * n) * (double)(block * (topk - 1) + block / 2);
+    MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.k, &by, means));
+    TIME("  gate + top-k", 128.0 * (double)(h * n) * (double)m,
+         MUST(gpu.kernels.gate_select(&gpu, &d.shape, &d.in.q, means, &by, &rule, d.rows,
+                                      &index)));
+    TIME("  attend", flops,
+         MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[0], d.lse)));
+    TIME("  whole", flops, {
+        MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.k, &by, means));
+        MUST(gpu.kernels.gate_select(&gpu, &d.shape, &d.in.q, means, &by, &rule, d.rows,
+                                     &index));
+        MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[0], d.lse));
+    });
+    gpu.backend->free(&gpu, means), gpu.backend->free(&gpu, index.list);
+    drop(&d);
+}
+
+static void mass(int64_t n, int64_t h, int64_t g, int64_t heads)
+{
+    struct data d;
+    int64_t nb = n / 64, step = 8192;
+    float *x = device(step * heads * nb * 4);
+    char name[80];
+
+    build(&d, n, h, g, 128, 128, 1);
+    snprintf(name, sizeof name, "mass %lldk %lld/%lld, %lld score heads, blocks of 64",
+             (long long)n / 1024, (long long)h, (long long)g, (long long)heads);
+    TIME(name, 4.0 * 128 * (double)h * sps_shape_pairs(&d.shape), {
+        for (int64_t r = 0; r < n; r += step) {
+            struct sps_rows rows = {r, r + step};
+            MUST(gpu.kernels.mass(&gpu, &d.shape, &d.in, 64, heads, rows, x));
+        }
+    });
+    gpu.backend->free(&gpu, x);
+    drop(&d);
+}
+
+static void fill_pool(void)
+{
+    float *x = malloc((POOL + 3) * sizeof *x);
+
+    pool = malloc((POOL + 3) * sizeof *pool);
+    sps_normals(1, 1, 0, POOL, x);
+    sps_from_f32(x, POOL, SPS_BF16, pool);
+    free(x);
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "all";
+    bool all = strcmp(what, "all") == 0;
+    struct sps_roofs roofs;
+
+    runs = argc > 2 ? atoi(argv[2]) : runs;
+    runs = runs < 1 ? 1 : runs > RUNS ? RUNS : runs;
+    gpu.backend = &sps_backend_cuda;
+    MUST(gpu.backend->open(&gpu, 0));
+    fill_pool();
+    MUST(gpu.backend->roofs(&gpu, &roofs));
+    printf("%s: mma %.0f TFLOPS, read %.0f, copy %.0f GB/s\n", gpu.name,
+           roofs.matrix_flops * 1e-12, roofs.read_bytes * 1e-9, roofs.copy_bytes * 1e-9);
+    for (int64_t n = 8192; n <= 65536 && (all || strcmp(what, "dense") == 0); n *= 2)
+        dense(n, 64, 4, 128, 128);
+    if (all || strcmp(what, "dense") == 0) {
+        dense(16384, 64, 4, 64, 64);
+        dense(16384, 32, 4, 192, 128);
+        dense(16384, 32, 4, 256, 256);
+    }
+    if (all || strcmp(what, "nsa") == 0) {
+        nsa(65536, 64, 4);
+        nsa(65536, 32, 8);
+        nsa(8192, 64, 4);
+    }
+    if (all || strcmp(what, "moba") == 0) {
+        moba(65536, 16, 16, 512, 8);
+        moba(65536, 16, 16, 128, 8);
+        moba(65536, 16, 16, 512, 3);
+        moba(16384, 16, 16, 512, 8);
+    }
+    if (all || strcmp(what, "mass") == 0) {
+        mass(65536, 64, 4, 64);
+        mass(65536, 64, 4, 4);
+    }
+    gpu.backend->close(&gpu);
+    free(pool);
+    return 0;
+}

@@ -1,0 +1,783 @@
+/* check.c - every slot of the cuda backend against the reference, on seeded shapes.
+ *
+ * usage: check [all|edge|big] [random shapes]
+ * One line a check that fails or is worth a figure; "N passed, N failed, N skipped" last.
+ * `edge` is small enough for compute-sanitizer, `big` passes 2^31 elements.
+ * Over 400 lines, because all slots share one problem and its comparisons.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "kernels/backend.h"
+
+extern const struct sps_backend sps_backend_ref, sps_backend_cuda;
+
+static int passed, failed, skipped;
+static struct sps_device ref, gpu;
+
+static void die(const char *what)
+{
+    printf("FAIL %s: %s\n%d passed, %d failed, %d skipped\n", what, sps_error(), passed,
+           failed + 1, skipped);
+    exit(1);
+}
+
+#define MUST(call)                                                                       \
+    do {                                                                                 \
+        if ((call) != SPS_OK)                                                            \
+            die(#call);                                                                  \
+    } while (0)
+
+static void verdict(bool ok, const char *name, const char *what, const char *impl, double got,
+                    double allowed)
+{
+    ok ? passed++ : failed++;
+    if (!ok)
+        printf("FAIL %s: %s (%s): %g, allowed %g\n", name, what, impl, got, allowed);
+}
+
+/* ---- a problem on both sides ---- */
+
+struct spec {
+    const char *name;
+    int64_t n, t[4], s[4], h, g, dk, dv;
+    enum sps_dtype dtype;
+    bool free_rows; /* not causal */
+    int64_t block;
+    int64_t from, to; /* rows to compute; 0, 0: all */
+    bool spread;      /* pos given: every third position, or as near as fits */
+};
+
+struct side {
+    struct sps_qkv in;
+    float *o, *lse, *x; /* x: scores, keys, whatever else */
+    int32_t *list;
+    int64_t *offset;
+};
+
+struct problem {
+    struct spec spec;
+    int64_t cu_q[5], cu_k[5];
+    int64_t *pos;
+    struct sps_shape shape;
+    struct sps_rows rows;
+    struct side ref, gpu;
+    size_t x_count;
+    double tol;
+    uint64_t seed;
+};
+
+static void *host(size_t bytes)
+{
+    void *p = calloc(bytes ? bytes : 1, 1);
+
+    if (!p)
+        die("host memory");
+    return p;
+}
+
+static void *device(size_t bytes)
+{
+    void *p;
+
+    MUST(gpu.backend->alloc(&gpu, bytes, &p));
+    return p;
+}
+
+/* Normals rounded to the type, as floats for ref and as the type on the device. */
+static void fill(struct problem *p, uint64_t stream, struct sps_tensor *a,
+                 struct sps_tensor *b, int64_t d0, int64_t d1, int64_t d2)
+{
+    enum sps_dtype dtype = p->spec.dtype;
+    int64_t count = d0 * d1 * d2;
+    float *x = host((size_t)count * 4);
+    void *y = host((size_t)count * 4), *z = device((size_t)count * sps_dtype_size(dtype));
+
+    sps_normals(p->seed, stream, 0, count, x);
+    sps_from_f32(x, count, dtype, y);
+    sps_to_f32(y, dtype, count, x);
+    MUST(gpu.backend->upload(&gpu, z, y, (size_t)count * sps_dtype_size(dtype)));
+    free(y);
+    *a = sps_tensor_view(x, SPS_F32, d0, d1, d2, 1);
+    *b = sps_tensor_view(z, dtype, d0, d1, d2, 1);
+}
+
+static void build(struct problem *p, const struct spec *spec, uint64_t seed)
+{
+    *p = (struct problem){.spec = *spec, .seed = seed};
+    for (int64_t i = 0; i < spec->n; i++) {
+        p->cu_q[i + 1] = p->cu_q[i] + spec->t[i];
+        p->cu_k[i + 1] = p->cu_k[i] + spec->s[i];
+    }
+    int64_t t = p->cu_q[spec->n], s = p->cu_k[spec->n];
+    if (spec->spread) {
+        p->pos = host((size_t)t * 8);
+        for (int64_t i = 0; i < spec->n; i++)
+            for (int64_t r = 0; r < spec->t[i]; r++)
+                p->pos[p->cu_q[i] + r] = r * spec->s[i] / spec->t[i];
+    }
+    p->shape = (struct sps_shape){.h = spec->h, .g = spec->g, .t = t, .s = s, .dk = spec->dk,
+                                  .dv = spec->dv, .n = spec->n, .cu_q = p->cu_q,
+                                  .cu_k = p->cu_k, .pos = p->pos, .causal = !spec->free_rows,
+                                  .scale = 1 / sqrt((double)spec->dk)};
+    p->rows = (struct sps_rows){spec->from, spec->to > 0 ? spec->to : t};
+    fill(p, 1, &p->ref.in.q, &p->gpu.in.q, t, spec->h, spec->dk);
+    fill(p, 2, &p->ref.in.k, &p->gpu.in.k, s, spec->g, spec->dk);
+    fill(p, 3, &p->ref.in.v, &p->gpu.in.v, s, spec->g, spec->dv);
+    p->ref.o = host((size_t)(t * spec->h * spec->dv) * 4);
+    p->ref.lse = host((size_t)(t * spec->h) * 4);
+    p->gpu.o = device((size_t)(t * spec->h * spec->dv) * 4);
+    p->gpu.lse = device((size_t)(t * spec->h) * 4);
+    p->tol = spec->dtype == SPS_BF16 ? 6e-3 : spec->dtype == SPS_F16 ? 1e-3 : 1e-5;
+}
+
+static void drop(struct problem *p)
+{
+    free(p->ref.in.q.data), free(p->ref.in.k.data), free(p->ref.in.v.data);
+    free(p->ref.o), free(p->ref.lse), free(p->pos);
+    gpu.backend->free(&gpu, p->gpu.in.q.data);
+    gpu.backend->free(&gpu, p->gpu.in.k.data);
+    gpu.backend->free(&gpu, p->gpu.in.v.data);
+    gpu.backend->free(&gpu, p->gpu.o);
+    gpu.backend->free(&gpu, p->gpu.lse);
+}
+
+/* Device floats [from, from + count) on the host. */
+static float *fetch(const float *from, int64_t count)
+{
+    float *x = host((size_t)count * 4);
+
+    MUST(gpu.backend->download(&gpu, x, from, (size_t)count * 4));
+    return x;
+}
+
+static void poison(float *to, int64_t count)
+{
+    float *x = host((size_t)count * 4);
+
+    for (int64_t i = 0; i < count; i++)
+        x[i] = NAN;
+    MUST(gpu.backend->upload(&gpu, to, x, (size_t)count * 4));
+    free(x);
+}
+
+/* |a - b| / |b| in L2; NaN anywhere gives NaN, which no tolerance accepts. */
+static double rel_l2(const float *a, const float *b, int64_t count)
+{
+    double e = 0, n = 0;
+
+    for (int64_t i = 0; i < count; i++) {
+        double d = (double)a[i] - b[i];
+        e += d * d;
+        n += (double)b[i] * b[i];
+    }
+    return n > 0 ? sqrt(e / n) : sqrt(e);
+}
+
+static void poison_output(struct problem *p)
+{
+    struct sps_shape *s = &p->shape;
+    int64_t from = p->rows.begin * s->h, count = (p->rows.end - p->rows.begin) * s->h;
+
+    poison(p->gpu.o + from * s->dv, count * s->dv);
+    poison(p->gpu.lse + from, count);
+}
+
+/* o and lse of the range, gpu against ref. */
+static void compare(struct problem *p, const char *what)
+{
+    struct sps_shape *s = &p->shape;
+    int64_t from = p->rows.begin * s->h, count = (p->rows.end - p->rows.begin) * s->h;
+    float *o = fetch(p->gpu.o + from * s->dv, count * s->dv);
+    float *lse = fetch(p->gpu.lse + from, count);
+    double worst = 0, error = rel_l2(o, p->ref.o + from * s->dv, count * s->dv);
+
+    for (int64_t i = 0; i < count; i++) {
+        double a = lse[i], b = p->ref.lse[from + i];
+        double d = a == b ? 0 : fabs(a - b) / (1 + fabs(b));
+        if (!(d <= worst))
+            worst = d;
+    }
+    verdict(error <= p->tol, p->spec.name, what, gpu.impl, error, p->tol);
+    verdict(worst <= 2e-5, p->spec.name, "its lse", gpu.impl, worst, 2e-5);
+    free(o), free(lse);
+}
+
+/* ---- slots ---- */
+
+static void check_dense(struct problem *p, struct sps_band band, const char *what)
+{
+    poison_output(p);
+    MUST(ref.kernels.dense(&ref, &p->shape, &p->ref.in, &band, p->rows, p->ref.o, p->ref.lse));
+    MUST(gpu.kernels.dense(&gpu, &p->shape, &p->gpu.in, &band, p->rows, p->gpu.o, p->gpu.lse));
+    compare(p, what);
+}
+
+static void close_to(struct problem *p, const char *what, const float *from, const float *want,
+                     int64_t count, int64_t row, double tol)
+{
+    float *x = fetch(from, count);
+    double worst = 0;
+
+    for (int64_t i = 0; i < count; i += row) {
+        double top = 1e-30;
+        for (int64_t j = i; j < i + row; j++)
+            top = fmax(top, fabs((double)want[j]));
+        for (int64_t j = i; j < i + row; j++) {
+            double d = fabs((double)x[j] - want[j]) / top;
+            if (!(d <= worst))
+                worst = d;
+        }
+    }
+    verdict(worst <= tol, p->spec.name, what, gpu.impl, worst, tol);
+    free(x);
+}
+
+struct lists {
+    struct sps_index ref, gpu;
+    int32_t *got;
+    int64_t count; /* elements of the range's lists */
+};
+
+static void new_lists(struct problem *p, int64_t heads, int64_t block, int64_t width,
+                      struct lists *l)
+{
+    size_t bytes = (size_t)(p->shape.t * heads * width) * 4;
+
+    l->ref = (struct sps_index){p->shape.t, heads, block, width, host(bytes), NULL};
+    l->gpu = l->ref;
+    l->gpu.list = device(bytes);
+    l->got = host(bytes);
+    l->count = (p->rows.end - p->rows.begin) * heads * width;
+}
+
+static void free_lists(struct lists *l)
+{
+    free(l->ref.list), free(l->got);
+    gpu.backend->free(&gpu, l->gpu.list);
+}
+
+/* Lists that differ, and the largest relative score gap that a difference would need. */
+static int64_t differing(struct problem *p, struct lists *l, const float *scores, int64_t nb,
+                         double *gap)
+{
+    int64_t w = l->ref.width, lists = l->count / w, bad = 0, from = p->rows.begin * l->ref.heads;
+
+    MUST(gpu.backend->download(&gpu, l->got, l->gpu.list + from * w, (size_t)l->count * 4));
+    *gap = 0;
+    for (int64_t i = 0; i < lists; i++) {
+        const int32_t *a = l->got + i * w, *b = l->ref.list + (from + i) * w;
+        if (memcmp(a, b, (size_t)w * 4) == 0)
+            continue;
+        bad++;
+        const float *x = scores + i * nb;
+        double top = 0, low = INFINITY, high = -INFINITY;
+        for (int64_t j = 0; j < nb; j++)
+            top = fmax(top, fabs((double)x[j]));
+        for (int64_t j = 0; j < w; j++) {
+            bool in_a = false, in_b = false;
+            for (int64_t k = 0; k < w; k++)
+                in_b |= a[j] == b[k], in_a |= b[j] == a[k];
+            if (!in_b)
+                low = a[j] >= 0 && a[j] < nb ? fmin(low, x[a[j]]) : NAN;
+            if (!in_a)
+                high = b[j] >= 0 ? fmax(high, x[b[j]]) : NAN;
+        }
+        double d = (high - low) / top;
+        if (!(d <= *gap))
+            *gap = d;
+    }
+    return bad;
+}
+
+static void same_lists(struct problem *p, struct lists *l, const float *scores, int64_t nb,
+                       const char *what, double allowed)
+{
+    double gap;
+    int64_t bad = differing(p, l, scores, nb, &gap);
+
+    verdict(allowed > 0 ? gap <= allowed : bad == 0, p->spec.name, what, gpu.impl,
+            allowed > 0 ? gap : (double)bad, allowed);
+    if (bad > 0 && allowed > 0)
+        printf("note %s: %s: %lld of %lld lists differ by ties (gap %.2g)\n", p->spec.name, what,
+               (long long)bad, (long long)(l->count / l->ref.width), gap);
+}
+
+/* Turn bounded lists into packed ones, attend again. */
+static void check_packed(struct problem *p, const struct lists *l, struct sps_band band)
+{
+    int64_t lists = l->ref.t * l->ref.heads, w = l->ref.width, at = 0;
+    struct sps_index a = l->ref, b = l->gpu;
+
+    a.width = b.width = 0;
+    a.offset = host((size_t)(lists + 1) * 8);
+    a.list = host((size_t)(lists * w) * 4);
+    for (int64_t i = 0; i < lists; i++) {
+        for (int64_t j = 0; j < w && l->ref.list[i * w + j] >= 0; j++)
+            a.list[at++] = l->ref.list[i * w + j];
+        a.offset[i + 1] = at;
+    }
+    b.offset = device((size_t)(lists + 1) * 8);
+    b.list = device((size_t)(lists * w) * 4);
+    MUST(gpu.backend->upload(&gpu, b.offset, a.offset, (size_t)(lists + 1) * 8));
+    MUST(gpu.backend->upload(&gpu, b.list, a.list, (size_t)(lists * w) * 4));
+    poison_output(p);
+    MUST(ref.kernels.attend(&ref, &p->shape, &p->ref.in, &a, &band, p->rows, p->ref.o,
+                            p->ref.lse));
+    MUST(gpu.kernels.attend(&gpu, &p->shape, &p->gpu.in, &b, &band, p->rows, p->gpu.o,
+                            p->gpu.lse));
+    compare(p, "attend packed");
+    free(a.offset), free(a.list);
+    gpu.backend->free(&gpu, b.offset), gpu.backend->free(&gpu, b.list);
+}
+
+/* noise, topk with and without ties, attend with and without a band, packed. */
+static void check_index(struct problem *p, int64_t heads, int64_t block, int64_t count)
+{
+    int64_t nb = sps_shape_blocks(&p->shape, block), lists = (p->rows.end - p->rows.begin) * heads;
+    struct sps_rule rule = {block, count, count > 2, 1};
+    struct sps_band none = {false, 0, 0}, band = {false, 2 * block + 3, 5};
+    float *x = host((size_t)(lists * nb) * 4), *y = device((size_t)(lists * nb) * 4), *z;
+    struct lists l;
+
+    if (p->spec.free_rows) {
+        skipped++;
+        return;
+    }
+    new_lists(p, heads, block, count + 1, &l);
+    poison(y, lists * nb);
+    MUST(ref.kernels.noise(&ref, &p->shape, p->seed, block, heads, p->rows, x));
+    MUST(gpu.kernels.noise(&gpu, &p->shape, p->seed, block, heads, p->rows, y));
+    z = fetch(y, lists * nb);
+    verdict(memcmp(x, z, (size_t)(lists * nb) * 4) == 0, p->spec.name, "noise", gpu.impl, 1, 0);
+    free(z);
+    for (int ties = 0; ties < 2; ties++) {
+        for (int64_t i = 0; ties && i < lists * nb; i++)
+            x[i] = roundf(x[i] * 6) - 3;
+        MUST(gpu.backend->upload(&gpu, y, x, (size_t)(lists * nb) * 4));
+        MUST(ref.kernels.topk(&ref, &p->shape, x, &rule, p->rows, &l.ref));
+        MUST(gpu.kernels.topk(&gpu, &p->shape, y, &rule, p->rows, &l.gpu));
+        same_lists(p, &l, x, nb, ties ? "topk with ties" : "topk", 0);
+    }
+    MUST(gpu.backend->upload(&gpu, l.gpu.list, l.ref.list,
+                             (size_t)(p->shape.t * heads * l.ref.width) * 4));
+    for (int i = 0; i < 2; i++) {
+        poison_output(p);
+        MUST(ref.kernels.attend(&ref, &p->shape, &p->ref.in, &l.ref, i ? &band : &none, p->rows,
+                                p->ref.o, p->ref.lse));
+        MUST(gpu.kernels.attend(&gpu, &p->shape, &p->gpu.in, &l.gpu, i ? &band : &none, p->rows,
+                                p->gpu.o, p->gpu.lse));
+        compare(p, i ? "attend and band" : "attend");
+    }
+    check_packed(p, &l, none);
+    free_lists(&l);
+    free(x);
+    gpu.backend->free(&gpu, y);
+}
+
+static void check_mass(struct problem *p, int64_t heads, int64_t block)
+{
+    int64_t nb = sps_shape_blocks(&p->shape, block), rows = p->rows.end - p->rows.begin;
+    float *x = host((size_t)(rows * heads * nb) * 4), *y = device((size_t)(rows * heads * nb) * 4);
+
+    poison(y, rows * heads * nb);
+    MUST(ref.kernels.mass(&ref, &p->shape, &p->ref.in, block, heads, p->rows, x));
+    MUST(gpu.kernels.mass(&gpu, &p->shape, &p->gpu.in, block, heads, p->rows, y));
+    close_to(p, "mass", y, x, rows * heads * nb, nb, 2e-5);
+    free(x);
+    gpu.backend->free(&gpu, y);
+}
+
+static void check_probs(struct problem *p)
+{
+    int64_t last = sps_shape_sequence(&p->shape, p->rows.end - 1);
+    int64_t from = p->cu_q[last] > p->rows.begin ? p->cu_q[last] : p->rows.begin;
+    struct sps_rows rows = {from, p->rows.end};
+    int64_t s = sps_shape_keys(&p->shape, last), count = (rows.end - rows.begin) * s;
+    float *x = host((size_t)count * 4), *y = device((size_t)count * 4);
+
+    poison(y, count);
+    MUST(ref.kernels.probs(&ref, &p->shape, &p->ref.in, p->spec.h - 1, rows, x));
+    MUST(gpu.kernels.probs(&gpu, &p->shape, &p->gpu.in, p->spec.h - 1, rows, y));
+    close_to(p, "probs", y, x, count, s, 2e-5);
+    free(x);
+    gpu.backend->free(&gpu, y);
+}
+
+/* Means on both sides, gate, and gate_select against ref's gate and topk. */
+static void check_moba(struct problem *p, int64_t block, int64_t count)
+{
+    int64_t cu[5], m = sps_compressed_offsets(&p->shape, block, block, cu);
+    struct sps_compression by = {block, block, cu};
+    int64_t nb = sps_shape_blocks(&p->shape, block), rows = p->rows.end - p->rows.begin;
+    int64_t size = m * p->spec.g * p->spec.dk, all = rows * p->spec.h * nb;
+    float *means = host((size_t)size * 4), *means_gpu = device((size_t)size * 4);
+    float *x = host((size_t)all * 4), *y = device((size_t)all * 4);
+    struct sps_rule rule = {block, count, 0, 1};
+    struct lists l;
+
+    if (p->spec.free_rows) {
+        skipped++;
+        return;
+    }
+    poison(means_gpu, size);
+    MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.k, &by, means));
+    MUST(gpu.kernels.compress_mean(&gpu, &p->shape, &p->gpu.in.k, &by, means_gpu));
+    close_to(p, "compress_mean", means_gpu, means, size, size > 0 ? size : 1, 1e-6);
+    poison(y, all);
+    MUST(ref.kernels.gate(&ref, &p->shape, &p->ref.in.q, means, &by, p->rows, x));
+    MUST(gpu.kernels.gate(&gpu, &p->shape, &p->gpu.in.q, means_gpu, &by, p->rows, y));
+    close_to(p, "gate", y, x, all, nb, 2e-5);
+    new_lists(p, p->spec.h, block, count, &l);
+    MUST(ref.kernels.topk(&ref, &p->shape, x, &rule, p->rows, &l.ref));
+    MUST(gpu.kernels.gate_select(&gpu, &p->shape, &p->gpu.in.q, means_gpu, &by, &rule, p->rows,
+                                 &l.gpu));
+    same_lists(p, &l, x, nb, "gate_select", 1e-5);
+    free_lists(&l);
+    free(means), free(x);
+    gpu.backend->free(&gpu, means_gpu), gpu.backend->free(&gpu, y);
+}
+
+/* Compressed keys and values by means and by a linear map, then compressed both ways. */
+static void check_nsa(struct problem *p, int64_t l, int64_t u, int64_t block, int64_t count)
+{
+    int64_t cu[5], m = sps_compressed_offsets(&p->shape, l, u, cu), g = p->spec.g;
+    struct sps_compression by = {l, u, cu};
+    int64_t nb = sps_shape_blocks(&p->shape, block), rows = p->rows.end - p->rows.begin;
+    int64_t dk = p->spec.dk, dv = p->spec.dv, all = rows * g * nb;
+    float *k = host((size_t)(m * g * dk) * 4), *k_gpu = device((size_t)(m * g * dk) * 4);
+    float *v = host((size_t)(m * g * dv) * 4), *v_gpu = device((size_t)(m * g * dv) * 4);
+    float *x = host((size_t)all * 4), *y = device((size_t)all * 4);
+    struct sps_tensor w, w_gpu, pe, pe_gpu;
+    struct sps_rule rule = {block, count, count > 3, count > 3 ? 2 : 1};
+    struct lists lists;
+
+    if (p->spec.free_rows) {
+        skipped++;
+        return;
+    }
+    fill(p, 4, &w, &w_gpu, g, l * dk, dk);
+    fill(p, 5, &pe, &pe_gpu, g, l, dk);
+    poison(k_gpu, m * g * dk);
+    MUST(ref.kernels.compress_linear(&ref, &p->shape, &p->ref.in.k, &pe, &w, &by, k));
+    MUST(gpu.kernels.compress_linear(&gpu, &p->shape, &p->gpu.in.k, &pe_gpu, &w_gpu, &by,
+                                     k_gpu));
+    close_to(p, "compress_linear", k_gpu, k, m * g * dk, m * g * dk > 0 ? m * g * dk : 1, 1e-5);
+    MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.k, &by, k));
+    MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.v, &by, v));
+    for (int64_t i = 0; i < m * g * dk; i++)
+        k[i] *= 4;
+    MUST(gpu.backend->upload(&gpu, k_gpu, k, (size_t)(m * g * dk) * 4));
+    MUST(gpu.backend->upload(&gpu, v_gpu, v, (size_t)(m * g * dv) * 4));
+    MUST(ref.kernels.compressed(&ref, &p->shape, &p->ref.in.q, k, v, &by, block, p->rows,
+                                p->ref.o, p->ref.lse, x));
+    poison_output(p);
+    poison(y, all);
+    MUST(gpu.kernels.compressed(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, &by, block, p->rows,
+                                p->gpu.o, p->gpu.lse, y));
+    compare(p, "compressed");
+    close_to(p, "compressed scores", y, x, all, nb, 2e-5);
+    new_lists(p, g, block, count, &lists);
+    MUST(ref.kernels.topk(&ref, &p->shape, x, &rule, p->rows, &lists.ref));
+    poison_output(p);
+    MUST(gpu.kernels.compressed_select(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, &by, &rule,
+                                       p->rows, p->gpu.o, p->gpu.lse, &lists.gpu));
+    compare(p, "compressed_select");
+    same_lists(p, &lists, x, nb, "compressed_select lists", 1e-5);
+    free_lists(&lists);
+    free(k), free(v), free(x), free(w.data), free(pe.data);
+    gpu.backend->free(&gpu, k_gpu), gpu.backend->free(&gpu, v_gpu);
+    gpu.backend->free(&gpu, w_gpu.data), gpu.backend->free(&gpu, pe_gpu.data);
+    gpu.backend->free(&gpu, y);
+}
+
+static void check_combine(struct problem *p)
+{
+    int64_t count = p->shape.t * p->spec.h, all = count * p->spec.dv;
+    float *x = host((size_t)all * 4), *gate = host((size_t)count * 3 * 4);
+    float *part = host((size_t)all * 4), *gate_gpu = device((size_t)count * 3 * 4);
+    float *part_gpu[3], constant[3] = {0.5f, 0.25f, -1};
+    const float *parts[3] = {part, part, part}, *parts_gpu[3];
+
+    sps_normals(p->seed, 6, 0, all, part);
+    sps_normals(p->seed, 7, 0, count * 3, gate);
+    MUST(gpu.backend->upload(&gpu, gate_gpu, gate, (size_t)count * 3 * 4));
+    for (int i = 0; i < 3; i++) {
+        parts_gpu[i] = part_gpu[i] = device((size_t)all * 4);
+        MUST(gpu.backend->upload(&gpu, part_gpu[i], part, (size_t)all * 4));
+    }
+    for (int i = 0; i < 2; i++) {
+        poison(p->gpu.o, all);
+        struct sps_rows rows = {0, p->shape.t};
+        MUST(ref.kernels.combine(&ref, &p->shape, 3, parts, i ? gate : NULL, constant, rows, x));
+        MUST(gpu.kernels.combine(&gpu, &p->shape, 3, parts_gpu, i ? gate_gpu : NULL, constant,
+                                 rows, p->gpu.o));
+        close_to(p, "combine", p->gpu.o, x, all, all, 1e-6);
+    }
+    free(x), free(gate), free(part);
+    for (int i = 0; i < 3; i++)
+        gpu.backend->free(&gpu, part_gpu[i]);
+    gpu.backend->free(&gpu, gate_gpu);
+}
+
+static int64_t longest(const struct spec *s)
+{
+    int64_t most = 0;
+
+    for (int64_t i = 0; i < s->n; i++)
+        most = s->s[i] > most ? s->s[i] : most;
+    return most;
+}
+
+static void check_all(const struct spec *spec, uint64_t seed)
+{
+    struct problem p;
+    int64_t block = spec->block;
+
+    build(&p, spec, seed);
+    check_dense(&p, (struct sps_band){true, 0, 0}, "dense");
+    check_dense(&p, (struct sps_band){false, 37, 0}, "window 37");
+    check_dense(&p, (struct sps_band){false, 200, 3}, "window 200 sink 3");
+    check_dense(&p, (struct sps_band){false, 0, 70}, "sink 70");
+    check_index(&p, spec->g, block, 3);
+    check_index(&p, spec->h, block, 5);
+    check_index(&p, spec->g, 1, 7);
+    check_index(&p, spec->g, 100, 2);
+    check_mass(&p, spec->g, block);
+    check_mass(&p, spec->h, block);
+    check_mass(&p, spec->g, 5);
+    check_probs(&p);
+    check_moba(&p, block, 3);
+    if (longest(spec) <= 5000)
+        check_moba(&p, 128, 8);
+    check_nsa(&p, 32, 16, 64, 16);
+    check_nsa(&p, 64, 64, 64, 4);
+    check_nsa(&p, 16, 4, 8, 3);
+    check_combine(&p);
+    drop(&p);
+}
+
+/* ---- reruns ---- */
+
+static bool same_bits(struct problem *p, float **first)
+{
+    int64_t count = p->shape.t * p->spec.h * p->spec.dv;
+    float *o = fetch(p->gpu.o, count);
+    bool same = true;
+
+    if (*first) {
+        same = memcmp(*first, o, (size_t)count * 4) == 0;
+        free(o);
+    } else {
+        *first = o;
+    }
+    return same;
+}
+
+/* Twenty runs of every path that adds in an order, bit for bit. */
+static void check_reruns(void)
+{
+    struct spec spec = {"rerun", 1, {2048}, {2048}, 8, 4, 128, 128, SPS_BF16, .block = 64};
+    struct sps_band all = {true, 0, 0}, none = {false, 0, 0};
+    struct problem p;
+    float *first[4] = {0};
+    bool same[4] = {true, true, true, true};
+    struct lists l[2];
+
+    build(&p, &spec, 99);
+    int64_t nb = 32;
+    float *y = device((size_t)(2048 * 8 * nb) * 4);
+    for (int i = 0; i < 2; i++) {
+        int64_t heads = i ? 8 : 4;
+        struct sps_rule rule = {64, 6, 1, 1};
+        new_lists(&p, heads, 64, 6, &l[i]);
+        MUST(gpu.kernels.noise(&gpu, &p.shape, 5, 64, heads, p.rows, y));
+        MUST(gpu.kernels.topk(&gpu, &p.shape, y, &rule, p.rows, &l[i].gpu));
+    }
+    for (int run = 0; run < 20; run++) {
+        MUST(gpu.kernels.dense(&gpu, &p.shape, &p.gpu.in, &all, p.rows, p.gpu.o, p.gpu.lse));
+        same[0] &= same_bits(&p, &first[0]);
+        for (int i = 0; i < 2; i++) {
+            MUST(gpu.kernels.attend(&gpu, &p.shape, &p.gpu.in, &l[i].gpu, &none, p.rows, p.gpu.o,
+                                    p.gpu.lse));
+            same[1 + i] &= same_bits(&p, &first[1 + i]);
+        }
+        MUST(gpu.kernels.mass(&gpu, &p.shape, &p.gpu.in, 64, 4, p.rows, p.gpu.o));
+        same[3] &= same_bits(&p, &first[3]);
+    }
+    for (int i = 0; i < 4; i++) {
+        verdict(same[i], "rerun", "20 runs, same bits", gpu.impl, 1, 0);
+        free(first[i]);
+    }
+    free_lists(&l[0]), free_lists(&l[1]);
+    gpu.backend->free(&gpu, y);
+    drop(&p);
+}
+
+/* ---- NaN scores are told with their place ---- */
+
+static void check_nan(void)
+{
+    struct spec spec = {"nan", 1, {300}, {300}, 2, 2, 64, 64, SPS_BF16, .block = 16};
+    struct problem p;
+    struct lists l;
+    struct sps_rule rule = {16, 4, 0, 1};
+    int64_t nb = 19, all = 300 * 2 * nb;
+    float *x = host((size_t)all * 4), *y = device((size_t)all * 4);
+
+    build(&p, &spec, 3);
+    new_lists(&p, 2, 16, 4, &l);
+    x[(250 * 2 + 1) * nb + 3] = NAN;
+    MUST(gpu.backend->upload(&gpu, y, x, (size_t)all * 4));
+    enum sps_status status = gpu.kernels.topk(&gpu, &p.shape, y, &rule, p.rows, &l.gpu);
+    verdict(status == SPS_ENUMERIC && strstr(sps_error(), "row 250, head 1"), "nan", sps_error(),
+            gpu.impl, status, SPS_ENUMERIC);
+    free_lists(&l);
+    free(x);
+    gpu.backend->free(&gpu, y);
+    drop(&p);
+}
+
+/* ---- shapes ---- */
+
+#define ONE(t, s) 1, {t}, {s}
+
+static const struct spec edges[] = {
+    {"s 1", ONE(1, 1), 4, 2, 128, 128, SPS_BF16, .block = 64},
+    {"s 63", ONE(63, 63), 16, 1, 128, 128, SPS_BF16, .block = 16},
+    {"s 65", ONE(65, 65), 4, 4, 128, 128, SPS_F16, .block = 32},
+    {"d 64", ONE(200, 200), 6, 2, 64, 64, SPS_BF16, .block = 32},
+    {"d 192/128", ONE(130, 130), 8, 2, 192, 128, SPS_BF16, .block = 64},
+    {"d 256", ONE(140, 140), 8, 1, 256, 256, SPS_BF16, .block = 64},
+    {"d 80/48", ONE(70, 70), 4, 2, 80, 48, SPS_F16, .block = 16},
+    {"fp32", ONE(80, 80), 4, 2, 128, 128, SPS_F32, .block = 16},
+    {"d 20", ONE(50, 50), 2, 2, 20, 20, SPS_BF16, .block = 16},
+    {"packed", 3, {70, 1, 129}, {70, 90, 200}, 4, 2, 128, 128, SPS_BF16, .block = 32},
+    {"positions", ONE(60, 333), 4, 2, 128, 128, SPS_BF16, .block = 64, .spread = true},
+    {"not causal", ONE(77, 201), 4, 2, 128, 128, SPS_BF16, true, .block = 64},
+    {"G 64", ONE(40, 300), 64, 1, 128, 128, SPS_BF16, .block = 64},
+    {"G 3", ONE(50, 260), 6, 2, 64, 64, SPS_F16, .block = 64},
+    {"range", ONE(300, 300), 4, 1, 128, 128, SPS_BF16, .block = 64, .from = 100, .to = 201},
+};
+
+static const struct spec larger[] = {
+    {"s 4095", ONE(4095, 4095), 2, 1, 128, 128, SPS_BF16, .block = 64, .from = 3900, .to = 4095},
+    {"s 65537", ONE(65537, 65537), 2, 1, 128, 128, SPS_BF16, .block = 64, .from = 65500, .to = 65537},
+    {"decode 65537", 2, {1, 3}, {65537, 777}, 16, 2, 128, 128, SPS_BF16, .block = 64},
+    {"G 1, 2048", ONE(2048, 2048), 2, 2, 128, 128, SPS_BF16, .block = 32},
+    {"G 2, packed", 3, {1500, 200, 700}, {1500, 300, 700}, 4, 2, 64, 64, SPS_F16, .block = 64},
+    {"d 256, 1200", ONE(1200, 1200), 2, 2, 256, 256, SPS_F16, .block = 64},
+    {"d 192, 1200", ONE(1200, 1200), 2, 2, 192, 128, SPS_F16, .block = 64},
+    {"G 16, 1500", ONE(1500, 1500), 16, 1, 128, 128, SPS_BF16, .block = 64},
+};
+
+static int64_t pick(uint64_t seed, uint64_t i, int64_t low, int64_t high)
+{
+    uint32_t word[4];
+
+    sps_philox(seed, 77, i, word);
+    return low + word[0] % (uint32_t)(high - low + 1);
+}
+
+static void check_random(uint64_t seed)
+{
+    static const int64_t dims[][2] = {{64, 64}, {128, 128}, {192, 128}, {256, 256}, {96, 96}};
+    static const int64_t groups[] = {1, 2, 4, 8, 16, 5};
+    int64_t g = pick(seed, 0, 1, 3), group = groups[pick(seed, 1, 0, 5)], d = pick(seed, 2, 0, 4);
+    struct spec s = {.name = "random", .n = pick(seed, 3, 1, 3), .h = g * group, .g = g};
+    static char name[64];
+
+    for (int64_t i = 0; i < s.n; i++) {
+        s.s[i] = pick(seed, 10 + (uint64_t)i, 1, 600);
+        s.t[i] = pick(seed, 20 + (uint64_t)i, 1, s.s[i]);
+    }
+    s.dk = dims[d][0], s.dv = dims[d][1];
+    s.dtype = pick(seed, 4, 0, 1) ? SPS_BF16 : SPS_F16;
+    s.block = (int64_t)16 << pick(seed, 5, 0, 3);
+    s.spread = pick(seed, 6, 0, 3) == 0;
+    snprintf(name, sizeof name, "random %llu", (unsigned long long)seed);
+    s.name = name;
+    check_all(&s, seed);
+}
+
+/* q, o past 2^31 elements; only the last rows are filled and computed. */
+static void check_big(void)
+{
+    int64_t t = 132000, h = 128, d = 128, s = 132000, g = 1, rows = 24;
+    struct spec spec = {"big", ONE(132000, 132000), 128, 1, 128, 128, SPS_BF16, .block = 64};
+    struct problem p = {.spec = spec, .seed = 7, .tol = 6e-3};
+    struct sps_tensor q, q_gpu;
+    struct sps_band all = {true, 0, 0}, none = {false, 0, 0};
+    struct lists l;
+
+    p.cu_q[1] = t, p.cu_k[1] = s;
+    p.shape = (struct sps_shape){.h = h, .g = g, .t = t, .s = s, .dk = d, .dv = d, .n = 1,
+                                 .cu_q = p.cu_q, .cu_k = p.cu_k, .causal = true, .scale = 0.1};
+    p.rows = (struct sps_rows){t - rows, t};
+    fill(&p, 1, &q, &q_gpu, rows, h, d);
+    fill(&p, 2, &p.ref.in.k, &p.gpu.in.k, s, g, d);
+    fill(&p, 3, &p.ref.in.v, &p.gpu.in.v, s, g, d);
+    p.ref.in.q = sps_tensor_view(host((size_t)(t * h * d) * 4), SPS_F32, t, h, d, 1);
+    p.gpu.in.q = sps_tensor_view(device((size_t)(t * h * d) * 2), SPS_BF16, t, h, d, 1);
+    memcpy((float *)p.ref.in.q.data + (t - rows) * h * d, q.data, (size_t)(rows * h * d) * 4);
+    uint16_t *half = host((size_t)(rows * h * d) * 2);
+    sps_from_f32(q.data, rows * h * d, SPS_BF16, half);
+    MUST(gpu.backend->upload(&gpu, (uint16_t *)p.gpu.in.q.data + (t - rows) * h * d, half,
+                             (size_t)(rows * h * d) * 2));
+    free(half);
+    p.ref.o = host((size_t)(t * h * d) * 4), p.ref.lse = host((size_t)(t * h) * 4);
+    p.gpu.o = device((size_t)(t * h * d) * 4), p.gpu.lse = device((size_t)(t * h) * 4);
+    check_dense(&p, all, "dense past 2^31");
+    check_mass(&p, 1, 64);
+    new_lists(&p, 1, 64, 16, &l);
+    float *y = device((size_t)(rows * 2063) * 4);
+    MUST(gpu.kernels.noise(&gpu, &p.shape, 5, 64, 1, p.rows, y));
+    struct sps_rule rule = {64, 16, 1, 2};
+    MUST(gpu.kernels.topk(&gpu, &p.shape, y, &rule, p.rows, &l.gpu));
+    MUST(gpu.backend->download(&gpu, l.ref.list, l.gpu.list, (size_t)(t * 16) * 4));
+    poison_output(&p);
+    MUST(ref.kernels.attend(&ref, &p.shape, &p.ref.in, &l.ref, &none, p.rows, p.ref.o,
+                            p.ref.lse));
+    MUST(gpu.kernels.attend(&gpu, &p.shape, &p.gpu.in, &l.gpu, &none, p.rows, p.gpu.o,
+                            p.gpu.lse));
+    compare(&p, "attend past 2^31");
+    free_lists(&l);
+    gpu.backend->free(&gpu, y);
+    free(q.data);
+    gpu.backend->free(&gpu, q_gpu.data);
+    drop(&p);
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "all";
+    int randoms = argc > 2 ? atoi(argv[2]) : 12;
+
+    ref.backend = &sps_backend_ref;
+    gpu.backend = &sps_backend_cuda;
+    MUST(ref.backend->open(&ref, 0));
+    if (gpu.backend->open(&gpu, 0) != SPS_OK) {
+        printf("0 passed, 0 failed, 1 skipped: %s\n", sps_error());
+        return 77;
+    }
+    printf("%s\n", gpu.name);
+    for (size_t i = 0; i < sizeof edges / sizeof *edges; i++)
+        check_all(&edges[i], i + 1);
+    check_nan();
+    if (strcmp(what, "edge") != 0) {
+        for (size_t i = 0; i < sizeof larger / sizeof *larger; i++)
+            check_all(&larger[i], i + 50);
+        for (int i = 0; i < randoms; i++)
+            check_random((uint64_t)i + 100);
+        check_reruns();
+    }
+    if (strcmp(what, "big") == 0)
+        check_big();
+    printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
+    gpu.backend->close(&gpu);
+    ref.backend->close(&ref);
+    return failed > 0;
+}
