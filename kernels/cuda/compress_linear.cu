@@ -131,6 +131,11 @@ static cudaError_t launch_linear(const struct window_args *a, cudaStream_t strea
     dim3 grid((unsigned)((a->m + ROWS - 1) / ROWS), (unsigned)a->g,
               (unsigned)((a->d + COLUMNS - 1) / COLUMNS));
 
+    cudaError_t error = cudaFuncSetAttribute(
+        linear<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, 2 * STAGE);
+
+    if (error != cudaSuccess)
+        return error;
     linear<T><<<grid, THREADS, 2 * STAGE, stream>>>(*a);
     return cudaGetLastError();
 }

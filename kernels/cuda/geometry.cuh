@@ -67,7 +67,7 @@ SPS_DEVICE uint64_t geometry_band(const struct geometry *at, int pos, int visibl
     return seen & (near | low_bits((int64_t)at->sink - base));
 }
 
-/* Where top-k reads a block's score: x[list * columns + block], or, when window is set,
+/* Where top-k reads a block's score: x[list * columns + block], 0 from `seen` on, or, when window is set,
  * the sum over compressed keys m < seen of x times the strides that m and the block share
  * (NSA eq. 9, arXiv 2502.11089). */
 struct score_source {
@@ -80,7 +80,7 @@ SPS_DEVICE float score_of(const struct score_source *from, int64_t list, int b, 
     const float *x = from->x + list * from->columns;
 
     if (from->window == 0)
-        return x[b];
+        return b < seen ? x[b] : 0;
     int window = (int)from->window, block = (int)from->block, first = b * block;
     int m = first - window + 1 > 0 ? first - window + 1 : 0;
     int end = first + block < seen ? first + block : seen;

@@ -32,7 +32,7 @@ static __global__ void noise(const __grid_constant__ struct geometry at, uint64_
     uint64_t pos = (uint64_t)geometry_pos(&at, &seq, (int)(at.begin + row - seq.row));
     philox(seed, (uint64_t)(list % heads), pos << 32 | (uint64_t)b / 4, word);
     for (int e = 0; e < 4 && b + e < blocks; e++)
-        scores[list * blocks + b + e] = ((float)(word[e] >> 8) + 0.5f) * 0x1p-24f;
+        scores[list * blocks + b + e] = ((float)(word[e] >> 9) + 0.5f) * 0x1p-23f;
 }
 
 enum sps_status sps_cuda_noise(struct sps_device *dev, const struct sps_shape *shape,

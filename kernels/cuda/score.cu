@@ -183,11 +183,8 @@ enum sps_status sps_cuda_gate_select(struct sps_device *dev, const struct sps_sh
     for (int64_t row = rows.begin; row < rows.end; row += chunk) {
         struct sps_rows part = {row, row + chunk < rows.end ? row + chunk : rows.end};
         struct score_source from = {scores, blocks, 0, 0};
-        /* blocks seen in part score 0, as in gate; whole ones are written over that */
-        CUDA_TRY(cudaMemsetAsync(scores, 0, (size_t)(part.end - part.begin) * row_bytes,
-                                 cuda_state_of(dev)->stream));
         SPS_TRY(raw_scores(dev, shape, q, means, high, low, by, part, scores));
-        SPS_TRY(sps_cuda_topk_run(dev, shape, &from, NULL, rule, part, index));
+        SPS_TRY(sps_cuda_topk_run(dev, shape, &from, by, rule, part, index));
     }
     dev->impl = sps_cuda_fits(q->dtype, shape->dk, 8) ? "gate_select_mma" : "gate_select_simple";
     return sps_cuda_topk_check(dev, index);

@@ -193,12 +193,7 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
         input,
         &(struct cut){&data->q, take->kv_head * G, take->kv_heads * G, take->rows, t},
         dtype, device, &in->q));
-    SPS_TRY(upload(input,
-                   &(struct cut){&data->k, take->kv_head, take->kv_heads, NULL, data->s},
-                   dtype, device, &in->k));
-    SPS_TRY(upload(input,
-                   &(struct cut){&data->v, take->kv_head, take->kv_heads, NULL, data->s},
-                   dtype, device, &in->v));
+    SPS_TRY(take_keys(data, take, dtype, device, input));
     SPS_TRY(take_extras(data, take, dtype, input));
     input->problem.shape = (struct sps_shape){.h = take->kv_heads * G,
                                               .g = take->kv_heads,
@@ -220,9 +215,10 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
 void sps_input_free(struct sps_input *input)
 {
     struct sps_problem *p = &input->problem;
-    struct sps_tensor *const held[] = {&p->in.q,       &p->in.k,      &p->in.v,
-                                       &p->extra.gate, &p->extra.w_k, &p->extra.w_v,
-                                       &p->extra.pe_k};
+    struct sps_tensor *const held[] = {&p->in.q,       &p->extra.gate, &p->extra.w_k,
+                                       &p->extra.w_v,  &p->extra.pe_k, &p->in.k,
+                                       &p->in.v};
+    size_t count = sizeof held / sizeof *held - (input->borrowed ? 2 : 0);
 
     for (size_t i = 0; i < count; i++)
         if (held[i]->data)
