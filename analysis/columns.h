@@ -25,7 +25,7 @@
     X(dtype, "", TEXT, "fp32|fp16|bf16", "type the inputs were rounded to")              \
     X(seed, "", COUNT, "", "seed of generators and of the random method")                \
     X(n, "sequences", COUNT, ">= 1", "sequences packed together")                        \
-    X(t, "rows", COUNT, ">= 1", "query rows, all sequences")                             \
+    X(t, "rows", COUNT, ">= 1", "query rows that were run, all sequences")                             \
     X(s, "tokens", COUNT, ">= 1", "keys, all sequences")                                 \
     X(h, "heads", COUNT, ">= 1", "query heads")                                          \
     X(g, "heads", COUNT, ">= 1", "key/value heads")                                      \
@@ -110,7 +110,7 @@
     X(tflops_effective, "TFLOP/s", REAL, ">= 0", "flops / median time")                  \
     X(bandwidth_gbps, "GB/s", REAL, ">= 0", "bytes / median time")                       \
     X(roof_frac, "", REAL, ">= 0", "tflops_effective / matrix rate measured here")       \
-    X(time_dropped, "samples", COUNT, ">= 0", "samples dropped: clocks held back by heat or a fault")          \
+    X(time_dropped, "samples", COUNT, ">= 0", "samples dropped: clocks held back by heat or a fault") \
     X(clock_sm_mhz, "MHz", REAL, "> 0", "processor clock after a sample, median")        \
     X(held_back, "", TEXT, "power|thermal|hardware", "what held clocks back while sampling") \
     X(energy_j, "J", REAL, ">= 0", "energy per pass, idle subtracted")

@@ -5,18 +5,28 @@
 STAGES = "compress score select invert attend window combine"
 STAGE_COLOURS = "#56b4e9 #009e73 #f0e442 #cc79a7 #0072b2 #d55e00 #999999"
 REFERENCE = -1
+MOST = 0
 USED = ""
 use(i) = strstrt(USED, i) ? USED : USED." ".i
 set table $unused
-plot [*:*] [-1:1] IN using (see(column("row"), strcol("label"))): \
-    (USED = use(strcol("series")), REFERENCE = \
-     column("series") == 8 && column("reference") == 1 ? column(END) : REFERENCE, 0)
+plot [*:*] [0.5:2] IN using (see(column("row"), strcol("label"))): \
+    (USED = use(strcol("series")), MOST = column(END) > MOST ? column(END) : MOST, REFERENCE = \
+     column("series") == 8 && column("reference") == 1 ? column(END) : REFERENCE, 1)
 unset table
-set terminal svg size 560,(190 + 24 * COUNT) @SVG
+PLOT = 22 * COUNT + 8
+LEFT = LONGEST * 6.4 + 14
+KEY_COUNT = words(USED)
+KEY_LONGEST = 9
+load DIR."frame.gp"
 set output OUT
 set yrange [COUNT + 0.6:0.4]
-set xrange [0:*]
-set ytics () scale 0
+# Four or five tics, a round step apart: there is no room for more.
+POWER = 10 ** floor(log10(MOST / 4))
+STEP = POWER * (MOST / 4 / POWER < 1.5 ? 1 : MOST / 4 / POWER < 3.5 ? 2 : \
+    MOST / 4 / POWER < 7.5 ? 5 : 10)
+set xrange [0:MOST * 1.04]
+set xtics 0,STEP
+set ytics () scale 0 font "sans-serif,12"
 set for [i=1:COUNT] ytics add (NAME[i] i)
 set grid noytics
 set style fill solid 1 border rgb "white"

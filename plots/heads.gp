@@ -8,25 +8,29 @@ set table $unused
 array HEAD[4096]
 COLUMNS = 0
 LOW = 1
-plot [*:*] [-1:1] IN using (see(column("row"), strcol("label"))): \
+plot [*:*] [0.5:2] IN using (see(column("row"), strcol("label"))): \
     (COLUMNS = column("column") > COLUMNS ? int(column("column")) : COLUMNS, \
      LOW = column("recall_mass") < LOW ? column("recall_mass") : LOW, \
-     HEAD[int(column("column"))] = strcol("head"), 0)
+     HEAD[int(column("column"))] = strcol("head"), 1)
 unset table
-set terminal svg size 560,(130 + 26 * COUNT) @SVG
+PLOT = 23 * COUNT
+LEFT = LONGEST * 6.4 + 14
+KEY_COUNT = 0
+KEY_LONGEST = 1
+load DIR."frame.gp"
+set rmargin at screen 0.88
 set output OUT
-set xlabel "query head (recordings: layer.head); colour: recall_mass (mean)"
+set xlabel "query head (layer.head); colour: recall_mass"
 set cbtics (sprintf("%.2f", LOW) LOW, "1" 1) scale 0
 set xrange [0.5:COLUMNS + 0.5]
 set yrange [COUNT + 0.5:0.5]
 set cbrange [LOW:1]
-set ytics () scale 0
-set xtics () scale 0
+set ytics () scale 0 font "sans-serif,12"
+set xtics () scale 0 font "sans-serif,12"
 STEP = int((COLUMNS + 11) / 12)
 set for [i=1:COUNT] ytics add (NAME[i] i)
 set for [i=1:COLUMNS:STEP] xtics add (HEAD[i] i)
 unset grid
-unset key
 # Dark to light, as viridis: told apart in grey and by colour-blind readers.
 set palette defined (0 "#440154", 0.25 "#3b528b", 0.5 "#21918c", 0.75 "#5ec962", 1 "#fde725")
 set style fill solid 1 noborder
@@ -37,4 +41,4 @@ plot IN using (column("column")):(column("row")): \
     with boxxyerror linecolor palette, \
     for [i=1:COLUMNS <= 8 ? 1 : 0] IN using (column("column")):(column("row")): \
     (sprintf("%.2f", column("recall_mass"))):(shade(column("recall_mass"))) \
-    with labels font "sans-serif,12" textcolor rgb variable
+    with labels font "sans-serif,11" textcolor rgb variable

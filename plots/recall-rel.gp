@@ -4,7 +4,7 @@ IN = ARG1; OUT = ARG2; TITLE = ARGC > 2 ? ARG3 : ""
 DIR = ARG0[1:strlen(ARG0)-strlen("recall-rel.gp")]
 load DIR."style.gp"
 set xlabel "tokens read per row (mean, log scale)"
-set ylabel "recall_mass_rel: share of the best possible (mean)"
+set ylabel "recall_mass_rel (mean over rows)"
 set logscale x 2
 set yrange [*:1.01]
 X = "tokens_read"

@@ -3,7 +3,7 @@
 IN = ARG1; OUT = ARG2; TITLE = ARGC > 2 ? ARG3 : ""
 DIR = ARG0[1:strlen(ARG0)-strlen("stages-flops.gp")]
 load DIR."style.gp"
-set xlabel "operations counted from the index (flop, multiply-add = 2)"
+set xlabel "operations counted (flop)"
 set format x "%.0s %c"
 BEGIN = "begin_flops"
 END = "end_flops"

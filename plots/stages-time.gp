@@ -3,8 +3,8 @@
 IN = ARG1; OUT = ARG2; TITLE = ARGC > 2 ? ARG3 : ""
 DIR = ARG0[1:strlen(ARG0)-strlen("stages-time.gp")]
 load DIR."style.gp"
-set xlabel "time (ms, median of each stage)"
+set xlabel "time (ms, medians)"
 BEGIN = "begin_ms"
 END = "end_ms"
-TOTAL = "total, timed as one"
+TOTAL = "whole"
 load DIR."bars.gp"

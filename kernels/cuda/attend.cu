@@ -7,10 +7,10 @@ static const struct {
     launch *run;
     const char *impl;
 } sizes[] = {
-    {sps_cuda_union_d64, "union_mma_d64"},
-    {sps_cuda_union_d128, "union_mma_d128"},
-    {sps_cuda_union_d192, "union_mma_d192"},
-    {sps_cuda_union_d256, "union_mma_d256"},
+    {sps_cuda_rows_d64, "rows_mma_d64"},
+    {sps_cuda_rows_d128, "rows_mma_d128"},
+    {sps_cuda_rows_d192, "rows_mma_d192"},
+    {sps_cuda_rows_d256, "rows_mma_d256"},
 };
 
 static bool has_band(const struct sps_band *band)
@@ -25,7 +25,7 @@ static bool by_blocks(const struct sps_shape *shape, const struct sps_index *ind
 {
     int64_t blocks = sps_shape_blocks(shape, index->block);
 
-    return !index->offset && !has_band(band) && shape->h / index->heads <= 2 &&
+    return !index->offset && !has_band(band) && shape->h / index->heads <= 4 &&
            index->block >= 32 && blocks > 2 * index->width &&
            (rows.end - rows.begin) * index->width >= 64 * blocks;
 }
@@ -40,8 +40,7 @@ static enum sps_status by_rows(struct sps_device *dev, const struct sps_shape *s
     dev->impl = sizes[size].impl;
     a->lg = sps_cuda_log(a->p);
     a->section = sps_cuda_section(dev, shape, a->groups);
-    a->shared_bytes = cuda_state_of(dev)->prop.sharedMemPerBlockOptin;
-    SPS_TRY(sps_cuda_geometry(dev, shape, NULL, band ? band : &none, rows, 128 >> a->lg,
+    SPS_TRY(sps_cuda_geometry(dev, shape, NULL, band ? band : &none, rows, 64 >> a->lg,
                               index->block, &a->at));
     CUDA_TRY(sizes[size].run(a, cuda_state_of(dev)->stream));
     return SPS_OK;
@@ -69,7 +68,7 @@ enum sps_status sps_cuda_attend(struct sps_device *dev, const struct sps_shape *
     a.groups = (int)shape->h / a.p;
     if (rows.begin >= rows.end)
         return SPS_OK;
-    if (!sps_cuda_fits(a.dtype, a.dk, a.dv) || a.p > 128) {
+    if (!sps_cuda_fits(a.dtype, a.dk, a.dv) || a.p > 64) {
         dev->impl = "attend_simple";
         SPS_TRY(sps_cuda_geometry(dev, shape, NULL, band ? band : &none, rows, 1,
                                   index->block, &a.at));

@@ -1,8 +1,9 @@
 /* compress.cu - compressed keys and values: means of windows, and the split of float32
- * into two terms of a 16-bit type. */
+ * into two fp16 terms. */
 #include "kernels/cuda/compress.cuh"
 
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/terms.cuh"
 
 /* One output element a thread; windows are summed 16 tokens at a time, then the sums. */
 static __global__ void mean(const __grid_constant__ struct window_args a, int64_t count)
@@ -61,32 +62,46 @@ enum sps_status sps_cuda_compress_mean(struct sps_device *dev, const struct sps_
     return SPS_OK;
 }
 
-/* high + low = x to twice the digits of T. */
-template <typename T> static __global__ void split(const float *x, int64_t count, T *high, T *low)
+/* *top = float bits of the largest |x|. */
+static __global__ void find_top(const float *x, int64_t count, uint32_t *top)
+{
+    uint32_t most = 0;
+
+    for (int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x; i < count;
+         i += (int64_t)gridDim.x * blockDim.x) {
+        uint32_t bits = __float_as_uint(x[i]) & 0x7fffffffu;
+        most = most > bits ? most : bits;
+    }
+    most = __reduce_max_sync(~0u, most);
+    if ((threadIdx.x & 31) == 0)
+        atomicMax(top, most);
+}
+
+static __global__ void split(const float *x, int64_t count, __half *high, __half *low,
+                             const uint32_t *top)
 {
     int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
 
     if (i >= count)
         return;
-    T term = (T)x[i];
+    float scaled = x[i] * term_scale(*top);
+    __half term = __float2half_rn(scaled);
     high[i] = term;
     if (low)
-        low[i] = (T)(x[i] - (float)term);
+        low[i] = __float2half_rn(scaled - __half2float(term));
 }
 
 enum sps_status sps_cuda_split(struct sps_device *dev, const float *x, int64_t count,
-                               enum sps_dtype dtype, void *high, void *low)
+                               void *high, void *low, uint32_t *top)
 {
     cudaStream_t stream = cuda_state_of(dev)->stream;
-    unsigned grid = (unsigned)((count + 255) / 256);
 
+    CUDA_TRY(cudaMemsetAsync(top, 0, sizeof *top, stream));
     if (count == 0)
         return SPS_OK;
-    if (dtype == SPS_BF16)
-        split<__nv_bfloat16><<<grid, 256, 0, stream>>>(x, count, (__nv_bfloat16 *)high,
-                                                       (__nv_bfloat16 *)low);
-    else
-        split<__half><<<grid, 256, 0, stream>>>(x, count, (__half *)high, (__half *)low);
+    find_top<<<256, 256, 0, stream>>>(x, count, top);
+    split<<<(unsigned)((count + 255) / 256), 256, 0, stream>>>(x, count, (__half *)high,
+                                                              (__half *)low, top);
     CUDA_TRY(cudaGetLastError());
     return SPS_OK;
 }

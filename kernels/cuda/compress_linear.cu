@@ -78,6 +78,7 @@ static __global__ void __launch_bounds__(THREADS)
         if (step < 0)
             continue;
         uint32_t at = stages + (step & 1) * STAGE;
+        float part[COLUMNS / 8][4] = {}; /* tensor cores truncate: add up outside */
 #pragma unroll
         for (int kk = 0; kk < DEPTH / 16; kk++) {
             uint32_t left[4];
@@ -87,10 +88,15 @@ static __global__ void __launch_bounds__(THREADS)
                 uint32_t b[4];
                 ldmatrix4_t(b, at + A_BYTES +
                                    tile_at<COLUMNS>((lane & 15) + kk * 16, n * 2 + lane / 16));
-                mma(T(), o[2 * n], left, b[0], b[1]);
-                mma(T(), o[2 * n + 1], left, b[2], b[3]);
+                mma(T(), part[2 * n], left, b[0], b[1]);
+                mma(T(), part[2 * n + 1], left, b[2], b[3]);
             }
         }
+#pragma unroll
+        for (int n = 0; n < COLUMNS / 8; n++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                o[n][e] += part[n][e];
     }
     cp_wait<0>();
     for (int e = 0; e < 4; e++) {

@@ -12,7 +12,8 @@ struct job {
     const float *k_cmp, *v_cmp;
     const struct sps_compression *by;
     int64_t block, columns, chunk; /* columns: compressed keys of the longest sequence */
-    void *high, *low, *v;
+    void *high, *low, *v; /* two terms of k, one of v (terms.cuh) */
+    uint32_t *top;        /* of k and of v */
     float *sums, *lse;
     bool fits;
 };
@@ -31,18 +32,18 @@ static enum sps_status prepare(struct job *job, struct sps_rows rows, float *lse
     job->chunk = sps_cuda_chunk(rows, row, SPS_CUDA_CHUNK);
     job->fits = sps_cuda_fits(job->q->dtype, shape->dk, shape->dv);
     SPS_TRY(sps_cuda_reserve(job->dev, 2 * sps_cuda_round(k) + sps_cuda_round(v) +
-                                           sps_cuda_round(l) +
+                                           sps_cuda_round(l) + 256 +
                                            sps_cuda_round((size_t)job->chunk * row)));
     job->high = sps_cuda_take(job->dev, k);
     job->low = sps_cuda_take(job->dev, k);
     job->v = sps_cuda_take(job->dev, v);
+    job->top = (uint32_t *)sps_cuda_take(job->dev, 2 * sizeof *job->top);
     job->lse = lse ? lse : (float *)sps_cuda_take(job->dev, l) - rows.begin * shape->h;
     job->sums = (float *)sps_cuda_take(job->dev, (size_t)job->chunk * row);
     if (!job->fits)
         return SPS_OK;
-    SPS_TRY(sps_cuda_split(job->dev, job->k_cmp, m * shape->dk, job->q->dtype, job->high,
-                           job->low));
-    return sps_cuda_split(job->dev, job->v_cmp, m * shape->dv, job->q->dtype, job->v, NULL);
+    SPS_TRY(sps_cuda_split(job->dev, job->k_cmp, m * shape->dk, job->high, job->low, job->top));
+    return sps_cuda_split(job->dev, job->v_cmp, m * shape->dv, job->v, NULL, job->top + 1);
 }
 
 static enum sps_status attend(const struct job *job, struct sps_rows rows, float *o)
@@ -56,6 +57,8 @@ static enum sps_status attend(const struct job *job, struct sps_rows rows, float
     in.k.dtype = in.v.dtype = job->fits ? job->q->dtype : SPS_F32;
     sps_cuda_attend_fill(shape, &in, o, job->lse, &a);
     a.k_low = job->fits ? job->low : NULL;
+    a.k_top = job->top;
+    a.v_top = job->top + 1;
     return sps_cuda_dense_run(job->dev, shape, job->by, NULL, rows, &a);
 }
 
@@ -67,6 +70,7 @@ static enum sps_status score(const struct job *job, struct sps_rows rows)
     a.q = job->q->data;
     a.k = job->fits ? job->high : (void *)job->k_cmp;
     a.k_low = job->low;
+    a.k_top = job->top;
     a.dtype = job->q->dtype;
     a.k_dtype = job->fits ? job->q->dtype : SPS_F32;
     a.kind = SCORE_GROUP;

@@ -77,6 +77,7 @@ int64_t sps_cuda_chunk(struct sps_rows rows, size_t row_bytes, size_t bytes);
 /* One attention launch, dense or over an index. */
 struct attend_args {
     const void *q, *k, *k_low, *v;
+    const uint32_t *k_top, *v_top; /* with k_low: see terms.cuh */
     float *o, *lse;
     int64_t h, g;
     int dk, dv, lg, p, groups, section; /* 1 << lg >= p heads a token in a tile */
@@ -88,7 +89,6 @@ struct attend_args {
     const int64_t *offset;
     int64_t width;
     int block, index_heads;
-    size_t shared_bytes; /* what one CTA may use on this device */
 };
 
 /* One score launch: q k^T, and what becomes of it. */
@@ -102,6 +102,7 @@ enum score_kind {
 
 struct score_args {
     const void *q, *k, *k_low;
+    const uint32_t *k_top; /* with k_low: see terms.cuh */
     float *out;
     const float *lse; /* [t,h] natural log */
     int64_t h, g, width; /* width: columns of out */
@@ -126,9 +127,10 @@ enum sps_status sps_cuda_score_run(struct sps_device *dev, const struct sps_shap
                                    const struct sps_compression *by, struct sps_rows rows,
                                    int64_t heads, struct score_args *a);
 
-/* x[count] as one or two terms of `dtype`; low NULL: one. */
+/* x[count] as one or two fp16 terms, scaled by what *top (written first) says; low NULL:
+ * one term (terms.cuh). */
 enum sps_status sps_cuda_split(struct sps_device *dev, const float *x, int64_t count,
-                               enum sps_dtype dtype, void *high, void *low);
+                               void *high, void *low, uint32_t *top);
 
 /* Top-k of rows into the index; `by`: of compressed keys, or NULL.  A NaN is noted and told by sps_cuda_topk_check. */
 enum sps_status sps_cuda_topk_run(struct sps_device *dev, const struct sps_shape *shape,
@@ -200,10 +202,10 @@ cudaError_t sps_cuda_dense_d64(const struct attend_args *a, cudaStream_t stream)
 cudaError_t sps_cuda_dense_d128(const struct attend_args *a, cudaStream_t stream);
 cudaError_t sps_cuda_dense_d192(const struct attend_args *a, cudaStream_t stream);
 cudaError_t sps_cuda_dense_d256(const struct attend_args *a, cudaStream_t stream);
-cudaError_t sps_cuda_union_d64(const struct attend_args *a, cudaStream_t stream);
-cudaError_t sps_cuda_union_d128(const struct attend_args *a, cudaStream_t stream);
-cudaError_t sps_cuda_union_d192(const struct attend_args *a, cudaStream_t stream);
-cudaError_t sps_cuda_union_d256(const struct attend_args *a, cudaStream_t stream);
+cudaError_t sps_cuda_rows_d64(const struct attend_args *a, cudaStream_t stream);
+cudaError_t sps_cuda_rows_d128(const struct attend_args *a, cudaStream_t stream);
+cudaError_t sps_cuda_rows_d192(const struct attend_args *a, cudaStream_t stream);
+cudaError_t sps_cuda_rows_d256(const struct attend_args *a, cudaStream_t stream);
 
 
 cudaError_t sps_cuda_score_d64(const struct score_args *a, cudaStream_t stream);

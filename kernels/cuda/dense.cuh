@@ -7,11 +7,13 @@
 
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/geometry.cuh"
+#include "kernels/cuda/terms.cuh"
 
 template <int DK, int DV, int MT, int NW, int BN, bool LOW> struct dense_shape {
     static constexpr int rows = NW * MT * 16, threads = NW * 32;
     static constexpr int q_bytes = rows * DK * 2, k_bytes = BN * DK * 2, v_bytes = BN * DV * 2;
-    static constexpr int bytes = q_bytes + k_bytes * (LOW ? 2 : 1) + v_bytes;
+    static constexpr int scales = q_bytes + k_bytes * (LOW ? 2 : 1) + v_bytes;
+    static constexpr int bytes = scales + (LOW ? rows * 4 : 0);
 };
 
 /* Key tiles that the tile's rows may read: the sink's, then the window's (or all). */
@@ -101,30 +103,31 @@ SPS_DEVICE void mask_band(const struct geometry *at, const struct row_tile *tile
     mask_tile<MT, BN>(s, allow);
 }
 
-/* Divide by the row sums and write o (float32) and lse of a thread's rows. */
+/* Divide by the row sums and write o (float32) times `unit`, and lse; c of each row. */
 template <int DV, int MT>
 SPS_DEVICE void write_rows(const struct attend_args *a, const struct row_tile *tile, int row,
-                           float (*o)[DV / 8][4], const float *m, const float *l)
+                           float (*o)[DV / 8][4], const float *m, const float *l,
+                           const float *c, float unit)
 {
     int lane = threadIdx.x & 31;
 
 #pragma unroll
     for (int i = 0; i < 2 * MT; i++) {
         int r = row + 8 * i, token = r >> a->lg, x = r & ((1 << a->lg) - 1);
-        float sum = quad_sum(l[i]), scale = sum > 0 ? 1 / sum : 0;
+        float sum = quad_sum(l[i]), scale = sum > 0 ? unit / sum : 0;
         if (token >= tile->count || x >= a->p)
             continue;
         int64_t at = (tile->seq.row + tile->token + token) * a->h + tile->head + x;
 #pragma unroll
         for (int n = 0; n < DV / 8; n++) {
             int column = 8 * n + 2 * (lane & 3);
-            const float *c = o[i >> 1][n] + 2 * (i & 1);
+            const float *x = o[i >> 1][n] + 2 * (i & 1);
             if (column < a->dv)
                 *(float2 *)(a->o + at * a->dv + column) =
-                    make_float2(c[0] * scale, c[1] * scale);
+                    make_float2(x[0] * scale, x[1] * scale);
         }
         if (a->lse && (lane & 3) == 0)
-            a->lse[at] = sum > 0 ? m[i] * a->c * 0.6931471805599453f + logf(sum) : -INFINITY;
+            a->lse[at] = sum > 0 ? m[i] * c[i] * 0.6931471805599453f + logf(sum) : -INFINITY;
     }
 }
 
@@ -133,6 +136,7 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
     dense_kernel(const __grid_constant__ struct attend_args a)
 {
     using S = dense_shape<DK, DV, MT, NW, BN, LOW>;
+    using C = typename either<LOW, __half, T>::type; /* what is multiplied */
     extern __shared__ __align__(1024) unsigned char shared[];
     uint32_t sq = shared_address(shared), sk = sq + S::q_bytes;
     uint32_t sv = sk + S::k_bytes * (LOW ? 2 : 1);
@@ -141,43 +145,56 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
     struct key_span span = key_span_of<BN>(&a.at, &tile);
     struct warp_view view = warp_view_of<MT>(&a.at, &tile, warp * MT * 16, a.lg);
     int64_t kv = tile.head / (a.h / a.g), keys = tile.seq.keys;
-    const T *k = (const T *)a.k + (tile.seq.key * a.g + kv) * a.dk;
-    const T *k_low = LOW ? (const T *)a.k_low + (tile.seq.key * a.g + kv) * a.dk : k;
-    const T *v = (const T *)a.v + (tile.seq.key * a.g + kv) * a.dv;
-    float o[MT][DV / 8][4] = {}, m[2 * MT], l[2 * MT] = {};
+    const C *k = (const C *)a.k + (tile.seq.key * a.g + kv) * a.dk;
+    const C *k_low = LOW ? (const C *)a.k_low + (tile.seq.key * a.g + kv) * a.dk : k;
+    const C *v = (const C *)a.v + (tile.seq.key * a.g + kv) * a.dv;
+    float o[MT][DV / 8][4] = {}, m[2 * MT], l[2 * MT] = {}, c[2 * MT];
 
-    for (int i = 0; i < 2 * MT; i++)
+    for (int i = 0; i < 2 * MT; i++) {
         m[i] = -INFINITY;
+        c[i] = a.c;
+    }
     load_queries<T, DK, S::rows, S::threads>(sq, (const T *)a.q, &tile, a.h, a.dk, a.lg, a.p);
     if (span.count > 0) {
         int base = key_span_base(&span, 0, BN);
-        load_keys<T, DK, BN, S::threads>(sk, k, a.g * a.dk, base, keys, a.dk);
+        load_keys<C, DK, BN, S::threads>(sk, k, a.g * a.dk, base, keys, a.dk);
         if (LOW)
-            load_keys<T, DK, BN, S::threads>(sk + S::k_bytes, k_low, a.g * a.dk, base, keys,
+            load_keys<C, DK, BN, S::threads>(sk + S::k_bytes, k_low, a.g * a.dk, base, keys,
                                              a.dk);
     }
     cp_commit();
+    if (LOW) {
+        float *unscale = (float *)(shared + S::scales);
+        cp_wait<0>();
+        __syncthreads();
+        scale_queries<is_bf16<T>::value, DK, S::rows, S::threads>(shared, unscale);
+        __syncthreads();
+        for (int i = 0; i < 2 * MT; i++)
+            c[i] = a.c * term_unscale(*a.k_top) *
+                   unscale[warp * MT * 16 + lane / 4 + 8 * i];
+    }
     for (int step = 0; step < span.count; step++) {
         int base = key_span_base(&span, step, BN);
         float s[MT][BN / 8][4] = {};
 
         cp_wait<0>();
         __syncthreads();
-        load_keys<T, DV, BN, S::threads>(sv, v, a.g * a.dv, base, keys, a.dv);
+        load_keys<C, DV, BN, S::threads>(sv, v, a.g * a.dv, base, keys, a.dv);
         cp_commit();
         enum reading reading = reading_of<BN>(&a.at, &view, base);
         if (reading != READ_NONE) {
-            mma_qk<T, DK, MT, BN>(s, sq, warp * MT * 16, sk);
             if (LOW)
-                mma_qk<T, DK, MT, BN>(s, sq, warp * MT * 16, sk + S::k_bytes);
+                mma_qk_terms<C, DK, MT, BN, false>(s, sq, warp * MT * 16, sk, sk + S::k_bytes);
+            else
+                mma_qk<C, DK, MT, BN>(s, sq, warp * MT * 16, sk);
         }
         cp_wait<0>();
         __syncthreads();
         if (step + 1 < span.count) {
             int next = key_span_base(&span, step + 1, BN);
-            load_keys<T, DK, BN, S::threads>(sk, k, a.g * a.dk, next, keys, a.dk);
+            load_keys<C, DK, BN, S::threads>(sk, k, a.g * a.dk, next, keys, a.dk);
             if (LOW)
-                load_keys<T, DK, BN, S::threads>(sk + S::k_bytes, k_low, a.g * a.dk, next,
+                load_keys<C, DK, BN, S::threads>(sk + S::k_bytes, k_low, a.g * a.dk, next,
                                                  keys, a.dk);
         }
         cp_commit();
@@ -185,11 +202,12 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
             continue;
         if (reading == READ_SOME)
             mask_band<MT, BN>(&a.at, &tile, warp * MT * 16 + lane / 4, a.lg, base, s);
-        softmax_tile<MT, BN, DV>(s, m, l, o, a.c);
-        mma_pv<T, DV, MT, BN>(o, s, sv);
+        softmax_tile<MT, BN, DV, LOW>(s, m, l, o, LOW ? c : &a.c);
+        mma_pv<C, DV, MT, BN>(o, s, sv);
     }
     cp_wait<0>();
-    write_rows<DV, MT>(&a, &tile, warp * MT * 16 + lane / 4, o, m, l);
+    write_rows<DV, MT>(&a, &tile, warp * MT * 16 + lane / 4, o, m, l, c,
+                       LOW ? term_unscale(*a.v_top) : 1);
 }
 
 template <typename T, int DK, int DV, int MT, int NW, int BN, bool LOW>
@@ -213,9 +231,9 @@ template <int DK, int DV, int MT, int NW, int BN>
 static cudaError_t dense_any(const struct attend_args *a, cudaStream_t stream)
 {
     if (a->dtype == SPS_BF16)
-        return a->k_low ? dense_launch<__nv_bfloat16, DK, DV, MT, NW, 32, true>(a, stream)
+        return a->k_low ? dense_launch<__nv_bfloat16, DK, DV, MT, NW, (DK > 128 ? 32 : BN), true>(a, stream)
                         : dense_launch<__nv_bfloat16, DK, DV, MT, NW, BN, false>(a, stream);
-    return a->k_low ? dense_launch<__half, DK, DV, MT, NW, 32, true>(a, stream)
+    return a->k_low ? dense_launch<__half, DK, DV, MT, NW, (DK > 128 ? 32 : BN), true>(a, stream)
                     : dense_launch<__half, DK, DV, MT, NW, BN, false>(a, stream);
 }
 

@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
                 allow[i] = low_bits(visible[i] - base) & low_bits(end - base);
             mask_tile<MT, BN>(s, allow);
         }
-        softmax_tile<MT, BN, DV>(s, m, l, o, a.c);
+        softmax_tile<MT, BN, DV, false>(s, m, l, o, &a.c);
         mma_pv<T, DV, MT, BN>(o, s, sv);
     }
     cp_wait<0>();

@@ -117,7 +117,7 @@ enum sps_status sps_cuda_probs(struct sps_device *dev, const struct sps_shape *s
 static enum sps_status raw_scores(struct sps_device *dev, const struct sps_shape *shape,
                                   const struct sps_tensor *q, const float *means,
                                   const void *high, const void *low,
-                                  const struct sps_compression *by, struct sps_rows rows,
+                                  const uint32_t *top, const struct sps_compression *by, struct sps_rows rows,
                                   float *out)
 {
     struct score_args a = args_of(q, NULL, SCORE_RAW, out);
@@ -125,6 +125,7 @@ static enum sps_status raw_scores(struct sps_device *dev, const struct sps_shape
 
     a.k = fits ? high : means;
     a.k_low = low;
+    a.k_top = top;
     a.k_dtype = fits ? q->dtype : SPS_F32;
     a.width = sps_shape_blocks(shape, by->l);
     return sps_cuda_score_run(dev, shape, by, rows, shape->h, &a);
@@ -134,16 +135,17 @@ static enum sps_status raw_scores(struct sps_device *dev, const struct sps_shape
 static enum sps_status split_means(struct sps_device *dev, const struct sps_shape *shape,
                                    const struct sps_tensor *q, const float *means,
                                    const struct sps_compression *by, size_t more, void **high,
-                                   void **low)
+                                   void **low, uint32_t **top)
 {
     int64_t count = by->cu[shape->n] * shape->g * shape->dk;
     size_t bytes = sps_cuda_round((size_t)count * 2);
 
-    SPS_TRY(sps_cuda_reserve(dev, 2 * bytes + sps_cuda_round(more)));
+    SPS_TRY(sps_cuda_reserve(dev, 2 * bytes + 256 + sps_cuda_round(more)));
     *high = sps_cuda_take(dev, bytes);
     *low = sps_cuda_take(dev, bytes);
+    *top = (uint32_t *)sps_cuda_take(dev, sizeof **top);
     return sps_cuda_fits(q->dtype, shape->dk, 8)
-               ? sps_cuda_split(dev, means, count, q->dtype, *high, *low)
+               ? sps_cuda_split(dev, means, count, *high, *low, *top)
                : SPS_OK;
 }
 
@@ -152,16 +154,17 @@ enum sps_status sps_cuda_gate(struct sps_device *dev, const struct sps_shape *sh
                               const struct sps_compression *by, struct sps_rows rows,
                               float *scores)
 {
+    uint32_t *top;
     void *high, *low;
 
     SPS_TRY(sps_check_causal(shape, "gate"));
-    SPS_TRY(split_means(dev, shape, q, means, by, 0, &high, &low));
+    SPS_TRY(split_means(dev, shape, q, means, by, 0, &high, &low, &top));
     CUDA_TRY(cudaMemsetAsync(scores, 0,
                              (size_t)((rows.end - rows.begin) * shape->h *
                                       sps_shape_blocks(shape, by->l)) * 4,
                              cuda_state_of(dev)->stream));
     dev->impl = sps_cuda_fits(q->dtype, shape->dk, 8) ? "gate_mma" : "gate_simple";
-    return raw_scores(dev, shape, q, means, high, low, by, rows, scores);
+    return raw_scores(dev, shape, q, means, high, low, top, by, rows, scores);
 }
 
 enum sps_status sps_cuda_gate_select(struct sps_device *dev, const struct sps_shape *shape,
@@ -173,17 +176,18 @@ enum sps_status sps_cuda_gate_select(struct sps_device *dev, const struct sps_sh
     int64_t blocks = sps_shape_blocks(shape, by->l);
     size_t row_bytes = (size_t)(shape->h * blocks) * 4;
     int64_t chunk = sps_cuda_chunk(rows, row_bytes, SPS_CUDA_CHUNK);
+    uint32_t *top;
     void *high, *low;
 
     SPS_TRY(sps_check_causal(shape, "gate"));
     SPS_TRY(sps_check_rule(rule, index));
-    SPS_TRY(split_means(dev, shape, q, means, by, (size_t)chunk * row_bytes, &high, &low));
+    SPS_TRY(split_means(dev, shape, q, means, by, (size_t)chunk * row_bytes, &high, &low, &top));
     float *scores = (float *)sps_cuda_take(dev, (size_t)chunk * row_bytes);
     SPS_TRY(sps_cuda_topk_begin(dev));
     for (int64_t row = rows.begin; row < rows.end; row += chunk) {
         struct sps_rows part = {row, row + chunk < rows.end ? row + chunk : rows.end};
         struct score_source from = {scores, blocks, 0, 0};
-        SPS_TRY(raw_scores(dev, shape, q, means, high, low, by, part, scores));
+        SPS_TRY(raw_scores(dev, shape, q, means, high, low, top, by, part, scores));
         SPS_TRY(sps_cuda_topk_run(dev, shape, &from, by, rule, part, index));
     }
     dev->impl = sps_cuda_fits(q->dtype, shape->dk, 8) ? "gate_select_mma" : "gate_select_simple";

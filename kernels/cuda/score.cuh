@@ -13,7 +13,8 @@
 template <int DK, int MT, int NW, int BN, bool LOW> struct score_shape {
     static constexpr int rows = NW * MT * 16, threads = NW * 32;
     static constexpr int q_bytes = rows * DK * 2, k_bytes = BN * DK * 2;
-    static constexpr int stage = k_bytes * (LOW ? 2 : 1), bytes = q_bytes + 2 * stage;
+    static constexpr int stage = k_bytes * (LOW ? 2 : 1), scales = q_bytes + 2 * stage;
+    static constexpr int bytes = scales + (LOW ? rows * 4 : 0);
 };
 
 /* Which token and head a thread's row i is, and its place in the outputs. */
@@ -46,7 +47,7 @@ SPS_DEVICE struct score_rows<MT> score_rows_of(const struct score_args *a,
 /* p = exp2(s c - lse), 0 where not visible or below 2^-100. */
 template <int MT, int BN>
 SPS_DEVICE void probabilities(float (*s)[BN / 8][4], const struct score_rows<MT> *rows,
-                              const float *lse, float c, int base, int end)
+                              const float *lse, const float *c, int base, int end)
 {
 #pragma unroll
     for (int i = 0; i < 2 * MT; i++) {
@@ -57,7 +58,7 @@ SPS_DEVICE void probabilities(float (*s)[BN / 8][4], const struct score_rows<MT>
 #pragma unroll
             for (int e = 0; e < 2; e++) {
                 float *x = &s[i >> 1][n][2 * (i & 1) + e];
-                float arg = __fmaf_rn(*x, c, -lse[i]);
+                float arg = __fmaf_rn(*x, c[i], -lse[i]);
                 *x = 8 * n + e < limit && arg >= -100 ? exp2_fast(arg) : 0;
             }
     }
@@ -208,24 +209,25 @@ SPS_DEVICE void add_lse(const struct score_rows<MT> *rows, float (*s)[BN / 8][4]
     for (int i = 0; i < 2 * MT; i++)
         allow[i] = low_bits((int64_t)rows->visible[i] - base) & low_bits(end - base);
     mask_tile<MT, BN>(s, allow);
-    softmax_tile<MT, BN, 8>(s, m, l, none, c);
+    softmax_tile<MT, BN, 8, false>(s, m, l, none, &c);
 }
 
-/* Write each visible element of a tile. */
+/* Write each visible element of a tile, times its row's unit (NULL: 1). */
 template <int MT, int BN>
 SPS_DEVICE void write_all(const struct score_args *a, const struct score_rows<MT> *rows,
-                          float (*s)[BN / 8][4], int base, int end)
+                          float (*s)[BN / 8][4], const float *unit, int base, int end)
 {
 #pragma unroll
     for (int i = 0; i < 2 * MT; i++) {
         int limit = rows->visible[i] < end ? rows->visible[i] : end;
+        float by = unit ? unit[i] : 1;
 #pragma unroll
         for (int n = 0; n < BN / 8; n++)
 #pragma unroll
             for (int e = 0; e < 2; e++) {
                 int key = base + 8 * n + 2 * (threadIdx.x & 3) + e;
                 if (key < limit)
-                    a->out[rows->out[i] + key] = s[i >> 1][n][2 * (i & 1) + e];
+                    a->out[rows->out[i] + key] = s[i >> 1][n][2 * (i & 1) + e] * by;
             }
     }
 }
@@ -235,6 +237,7 @@ __global__ void __launch_bounds__(NW * 32, 2)
     score_kernel(const __grid_constant__ struct score_args a)
 {
     using S = score_shape<DK, MT, NW, BN, LOW>;
+    using C = typename either<LOW, __half, T>::type;
     extern __shared__ __align__(1024) unsigned char shared[];
     uint32_t sq = shared_address(shared), sk = sq + S::q_bytes;
     int warp = threadIdx.x / 32, lane = threadIdx.x & 31, row = warp * MT * 16 + lane / 4;
@@ -243,8 +246,8 @@ __global__ void __launch_bounds__(NW * 32, 2)
     if (KIND == SCORE_PROBS)
         tile.head = a.head;
     int64_t kv = tile.head / (a.h / a.g);
-    const T *k = (const T *)a.k + (tile.seq.key * a.g + kv) * a.dk;
-    const T *low = LOW ? (const T *)a.k_low + (tile.seq.key * a.g + kv) * a.dk : k;
+    const C *k = (const C *)a.k + (tile.seq.key * a.g + kv) * a.dk;
+    const C *low = LOW ? (const C *)a.k_low + (tile.seq.key * a.g + kv) * a.dk : k;
     int seen = geometry_visible(&a.at, &tile.seq, geometry_pos(&a.at, &tile.seq, last));
     int unit = KIND == SCORE_MASS ? a.block : BN, many = unit < BN ? BN / unit : 1;
     int cuts = (unit + BN - 1) / BN, span = unit * many;
@@ -255,10 +258,11 @@ __global__ void __launch_bounds__(NW * 32, 2)
         mine.head += part * 32;
         int heads = a.p - part * 32 < 32 ? a.p - part * 32 : 32;
         struct score_rows<MT> rows = score_rows_of<MT>(&a, &tile, part * 32, row, group);
-        float lse[2 * MT], m[2 * MT], l[2 * MT] = {}, sums[2 * MT] = {};
+        float lse[2 * MT], m[2 * MT], l[2 * MT] = {}, sums[2 * MT] = {}, c[2 * MT];
 
         for (int i = 0; i < 2 * MT; i++) {
             m[i] = -INFINITY;
+            c[i] = a.c;
             lse[i] = INFINITY;
             if (KIND >= SCORE_GROUP && rows.at[i] >= 0)
                 lse[i] = a.lse[rows.at[i]] * 1.4426950408889634f;
@@ -271,14 +275,22 @@ __global__ void __launch_bounds__(NW * 32, 2)
                 cp_wait<0>();
                 __syncthreads();
             }
+            if (LOW && step == 0) {
+                float *unscale = (float *)(shared + S::scales);
+                scale_queries<is_bf16<T>::value, DK, S::rows, S::threads>(shared, unscale);
+                __syncthreads();
+                for (int i = 0; i < 2 * MT; i++)
+                    c[i] = (KIND == SCORE_RAW ? 1 : a.c) * term_unscale(*a.k_top) *
+                           unscale[row + 8 * i];
+            }
             if (next < steps) {
                 int base = next / cuts * span + next % cuts * BN;
                 int end = next / cuts * span + span;
                 end = end < tile.seq.keys ? end : tile.seq.keys;
                 uint32_t to = sk + (next & 1) * S::stage;
-                load_keys<T, DK, BN, S::threads>(to, k, a.g * a.dk, base, end, a.dk);
+                load_keys<C, DK, BN, S::threads>(to, k, a.g * a.dk, base, end, a.dk);
                 if (LOW)
-                    load_keys<T, DK, BN, S::threads>(to + S::k_bytes, low, a.g * a.dk, base,
+                    load_keys<C, DK, BN, S::threads>(to + S::k_bytes, low, a.g * a.dk, base,
                                                      end, a.dk);
             }
             cp_commit();
@@ -288,13 +300,15 @@ __global__ void __launch_bounds__(NW * 32, 2)
             uint32_t at = sk + (step & 1) * S::stage;
             float s[MT][BN / 8][4] = {};
             end = end < tile.seq.keys ? end : tile.seq.keys;
-            mma_qk<T, DK, MT, BN>(s, sq, warp * MT * 16, at);
             if (LOW)
-                mma_qk<T, DK, MT, BN>(s, sq, warp * MT * 16, at + S::k_bytes);
+                mma_qk_terms<C, DK, MT, BN, KIND == SCORE_RAW>(s, sq, warp * MT * 16, at,
+                                                               at + S::k_bytes);
+            else
+                mma_qk<C, DK, MT, BN>(s, sq, warp * MT * 16, at);
             if (KIND >= SCORE_GROUP)
-                probabilities<MT, BN>(s, &rows, lse, a.c, base, end);
+                probabilities<MT, BN>(s, &rows, lse, c, base, end);
             if (KIND == SCORE_RAW || KIND == SCORE_PROBS)
-                write_all<MT, BN>(&a, &rows, s, base, end);
+                write_all<MT, BN>(&a, &rows, s, KIND == SCORE_RAW ? c : NULL, base, end);
             if (KIND == SCORE_LSE)
                 add_lse<MT, BN>(&rows, s, a.c, base, end, m, l);
             if (KIND == SCORE_GROUP)

@@ -17,6 +17,20 @@
 
 #define SPS_DEVICE static __device__ __forceinline__
 
+template <bool FIRST, typename A, typename B> struct either {
+    typedef A type;
+};
+template <typename A, typename B> struct either<false, A, B> {
+    typedef B type;
+};
+
+template <typename T> struct is_bf16 {
+    static constexpr bool value = false;
+};
+template <> struct is_bf16<__nv_bfloat16> {
+    static constexpr bool value = true;
+};
+
 /* Copy 16 bytes to shared memory, or zeros when `valid` is false. */
 SPS_DEVICE void cp_async16(uint32_t to, const void *from, bool valid)
 {
@@ -134,6 +148,42 @@ SPS_DEVICE void mma_qk(float (*s)[BN / 8][4], uint32_t q, int row, uint32_t k)
     }
 }
 
+/* As mma_qk for keys in two terms, k and low.  Tensor cores truncate what they add to;
+ * APART: each 16 columns are added up by rounding adds instead, from s = 0. */
+template <typename T, int D, int MT, int BN, bool APART>
+SPS_DEVICE void mma_qk_terms(float (*s)[BN / 8][4], uint32_t q, int row, uint32_t k,
+                             uint32_t low)
+{
+    int lane = threadIdx.x & 31;
+    int qr = row + (lane & 15), qc = lane >> 4;
+    int kr = (lane & 7) + ((lane >> 4) << 3), kc = (lane >> 3) & 1;
+
+#pragma unroll
+    for (int kk = 0; kk < D / 16; kk++) {
+        uint32_t a[MT][4];
+#pragma unroll
+        for (int mt = 0; mt < MT; mt++)
+            ldmatrix4(a[mt], q + tile_at<D>(qr + mt * 16, kk * 2 + qc));
+#pragma unroll
+        for (int n = 0; n < BN / 16; n++) {
+            float part[MT][2][4] = {};
+#pragma unroll
+            for (int term = 0; term < 2; term++) {
+                uint32_t b[4];
+                ldmatrix4(b, (term ? k : low) + tile_at<D>(kr + n * 16, kk * 2 + kc));
+#pragma unroll
+                for (int mt = 0; mt < MT; mt++) {
+                    mma(T(), APART ? part[mt][0] : s[mt][2 * n], a[mt], b[0], b[1]);
+                    mma(T(), APART ? part[mt][1] : s[mt][2 * n + 1], a[mt], b[2], b[3]);
+                }
+            }
+#pragma unroll
+            for (int i = 0; APART && i < MT * 8; i++)
+                s[i / 8][2 * n + i / 4 % 2][i % 4] += part[i / 8][i / 4 % 2][i % 4];
+        }
+    }
+}
+
 /* As mma_qk for 16 rows whose Q fragments stand in registers. */
 template <typename T, int D, int BN>
 SPS_DEVICE void mma_qk_held(float (*s)[4], const uint32_t (*a)[4], uint32_t k)
@@ -202,10 +252,12 @@ SPS_DEVICE void mask_tile(float (*s)[BN / 8][4], const uint64_t *allow)
 
 /* Online softmax in base 2 (Milakov and Gimelshein 2018): scores s become
  * exp2(s c - m c) for the running maximum m; l and o are rescaled.  Rows that have
- * seen nothing keep m = -inf, l = 0.  l is this thread's share: quad_sum it last. */
-template <int MT, int BN, int DV>
+ * seen nothing keep m = -inf, l = 0.  l is this thread's share: quad_sum it last.
+ * scale: c, or EACH row's own.  (m - m) c is exactly 0, so a thousand tiles that leave the
+ * maximum alone leave l alone too; m c - round(m c) is not.) */
+template <int MT, int BN, int DV, bool EACH>
 SPS_DEVICE void softmax_tile(float (*s)[BN / 8][4], float *m, float *l,
-                             float (*o)[DV / 8][4], float c)
+                             float (*o)[DV / 8][4], const float *scale)
 {
 #pragma unroll
     for (int i = 0; i < 2 * MT; i++) {
@@ -217,8 +269,8 @@ SPS_DEVICE void softmax_tile(float (*s)[BN / 8][4], float *m, float *l,
         top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
         top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
         top = fmaxf(top, m[i]);
-        float base = top == -INFINITY ? 0.f : top * c;
-        float factor = exp2_fast(__fmaf_rn(m[i], c, -base)), sum = 0;
+        float c = scale[EACH ? i : 0], safe = top == -INFINITY ? 0.f : top;
+        float base = safe * c, factor = exp2_fast((m[i] - safe) * c), sum = 0;
         m[i] = top;
 #pragma unroll
         for (int n = 0; n < BN / 8; n++)

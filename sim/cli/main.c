@@ -165,7 +165,8 @@ static int exit_code(enum sps_status status)
 {
     if (status == SPS_EINTERRUPTED)
         return CLI_INTERRUPTED;
-    return status == SPS_ECONFIG || status == SPS_EINVAL ? CLI_USAGE : CLI_FAILED;
+    bool input = status == SPS_ECONFIG || status == SPS_EINVAL || status == SPS_EIO;
+    return input ? CLI_USAGE : CLI_FAILED;
 }
 
 int main(int argc, char **argv)

@@ -10,7 +10,8 @@
 enum { NO_FOLDER = 126, NO_PROGRAM = 127, KEPT = 1024 };
 
 /* The child: never returns.  The program is named as seen from the caller's folder. */
-static void become(const char *program, const char *folder, const char *const *argv, int out)
+static void become(const char *program, const char *folder, const char *const *argv,
+                   int out)
 {
     if (chdir(folder) != 0)
         _exit(NO_FOLDER);
@@ -47,11 +48,13 @@ static enum sps_status judge(const char *program, const char *folder, int ended,
     if (WIFEXITED(ended) && WEXITSTATUS(ended) == NO_FOLDER)
         return sps_fail(SPS_EIO, "%s: not a folder that can be entered", folder);
     if (WIFSIGNALED(ended))
-        return sps_fail(SPS_EIO, "%s: ended by signal %d: %s", program, WTERMSIG(ended), said);
+        return sps_fail(SPS_EIO, "%s: ended by signal %d: %s", program, WTERMSIG(ended),
+                        said);
     return sps_fail(SPS_EIO, "%s: %s", program, said);
 }
 
-static enum sps_status run(const char *program, const char *folder, const char *const *argv)
+static enum sps_status run(const char *program, const char *folder,
+                           const char *const *argv)
 {
     int ends[2], ended = 0;
     char said[KEPT];

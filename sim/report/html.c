@@ -18,12 +18,12 @@ static size_t character(const unsigned char *s)
                  {0xf4, 0xf4, 0x80, 0x8f, 3}};
 
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        size_t n = 1;
+        size_t n = forms[i].more ? 2 : 1;
         if (s[0] < forms[i].first || s[0] > forms[i].last)
             continue;
         if (forms[i].more && (s[1] < forms[i].low || s[1] > forms[i].high))
             return 0;
-        for (n = forms[i].more ? 2 : 1; n <= forms[i].more; n++)
+        for (; n <= forms[i].more; n++)
             if (s[n] < 0x80 || s[n] > 0xbf)
                 return 0;
         return n;
@@ -104,8 +104,10 @@ enum sps_status sps_html_fill(struct sps_text *html, const char *page, const cha
     while ((open = strstr(at, "{{"))) {
         const char *close = strstr(open, "}}");
         if (!close)
-            return sps_fail(SPS_EINVAL, "%s:%d: {{ without }}", file, line_of(page, open));
-        const struct sps_field *field = find(fields, open + 2, (size_t)(close - open - 2));
+            return sps_fail(SPS_EINVAL, "%s:%d: {{ without }}", file,
+                            line_of(page, open));
+        const struct sps_field *field =
+            find(fields, open + 2, (size_t)(close - open - 2));
         if (!field)
             return sps_fail(SPS_EINVAL, "%s:%d: {{%.*s}} is not a field", file,
                             line_of(page, open), (int)(close - open - 2), open + 2);

@@ -1,7 +1,8 @@
 /* series.c - which entries one line joins: those whose labels differ in one option.
  *
- * That option is the last one of the label that takes several values among the labels
- * of the method: "moba block=128 topk=3" belongs to the series "moba block=128".
+ * That option is the last one for which such another label exists: "moba block=128
+ * topk=3" is of the series "moba block=128 topk=*" when there is "moba block=128 topk=8",
+ * too.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,31 +14,20 @@ struct labels {
     int64_t count;
 };
 
-/* The value of option `key` (of `size` bytes, "=" included) in a label; "" if absent. */
-static const char *value_of(const char *label, const char *key, size_t size)
+/* Whether another label is the same but for the value of the option that starts at
+ * `word`. */
+static bool varies(const struct labels *labels, const char *label, const char *word)
 {
-    for (const char *at = strchr(label, ' '); at; at = strchr(at + 1, ' '))
-        if (strncmp(at + 1, key, size) == 0)
-            return at + 1 + size;
-    return "";
-}
+    size_t head = (size_t)(word - label) + strcspn(word, "= ") + 1;
+    const char *tail = word + strcspn(word, " ");
 
-static bool same_word(const char *a, const char *b)
-{
-    size_t n = strcspn(a, " ");
-    return n == strcspn(b, " ") && strncmp(a, b, n) == 0;
-}
+    if (!strchr("0123456789.", label[head]))
+        return false;
 
-/* Whether another label of the method gives the option that starts at `word` another value. */
-static bool varies(const struct labels *labels, const struct sps_entry *e, const char *word)
-{
-    const char *equals = memchr(word, '=', strcspn(word, " "));
-    size_t size = equals ? (size_t)(equals - word) + 1 : 0;
-
-    for (int64_t i = 0; size && i < labels->count; i++) {
-        const struct sps_entry *other = labels->of[i];
-        if (strcmp(sps_entry_text(other, SPS_R_method), sps_entry_text(e, SPS_R_method)) == 0 &&
-            !same_word(value_of(sps_entry_text(other, SPS_R_label), word, size), word + size))
+    for (int64_t i = 0; i < labels->count; i++) {
+        const char *other = sps_entry_text(labels->of[i], SPS_R_label);
+        if (strcmp(other, label) != 0 && strncmp(other, label, head) == 0 &&
+            strcmp(other + head + strcspn(other + head, " "), tail) == 0)
             return true;
     }
     return false;
@@ -50,13 +40,15 @@ static enum sps_status name(const struct sps_view *view, const struct labels *la
     struct sps_text series = {0};
 
     for (const char *at = strchr(label, ' '); at; at = strchr(at + 1, ' '))
-        if (varies(labels, e, at + 1))
-            cut = at;
+        if (varies(labels, label, at + 1))
+            cut = at + 1 + strcspn(at + 1, "= ");
     if (view->source_count > 1)
         sps_text_printf(&series, "%s: ", e->source->name);
-    sps_text_append(&series, label, cut ? (size_t)(cut - label) : strlen(label));
-    if (cut)
-        sps_text_put(&series, cut + 1 + strcspn(cut + 1, " "));
+    if (cut && *cut == '=')
+        sps_text_printf(&series, "%.*s=*%s", (int)(cut - label), label,
+                        cut + strcspn(cut, " "));
+    else
+        sps_text_put(&series, label);
     e->series = series.data;
     return sps_text_check(&series);
 }
@@ -69,7 +61,8 @@ static int by_label(const void *a, const void *b)
 
 enum sps_status sps_view_name_series(struct sps_view *view)
 {
-    struct labels labels = {malloc((size_t)(view->entry_count + 1) * sizeof *labels.of), 0};
+    struct labels labels = {malloc((size_t)(view->entry_count + 1) * sizeof *labels.of),
+                            0};
     enum sps_status status = SPS_OK;
 
     if (!labels.of)

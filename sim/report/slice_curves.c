@@ -13,9 +13,14 @@ struct item {
     double x;
 };
 
-static const enum sps_result_column shown[] = {
-    SPS_R_s,          SPS_R_tokens_read,     SPS_R_density_pairs, SPS_R_recall_mass,
-    SPS_R_recall_mass_p05, SPS_R_recall_mass_rel, SPS_R_error_rel_l2,  SPS_R_speedup_dense};
+static const enum sps_result_column shown[] = {SPS_R_s,
+                                               SPS_R_tokens_read,
+                                               SPS_R_density_pairs,
+                                               SPS_R_recall_mass,
+                                               SPS_R_recall_mass_p05,
+                                               SPS_R_recall_mass_rel,
+                                               SPS_R_error_rel_l2,
+                                               SPS_R_speedup_dense};
 static const struct {
     enum sps_result_column cold;
     const char *name;
@@ -24,7 +29,8 @@ static const struct {
              {SPS_R_time_ms_p75_cold, "time_ms_p75"}};
 enum { SHOWN = sizeof shown / sizeof *shown, TIMES = sizeof times / sizeof *times };
 
-static enum sps_result_column timed(const struct sps_view *view, enum sps_result_column column)
+static enum sps_result_column timed(const struct sps_view *view,
+                                    enum sps_result_column column)
 {
     return column == SPS_R_time_ms_p50_cold ? sps_view_time(view, column) : column;
 }
@@ -34,10 +40,11 @@ static bool drawable(const struct sps_view *view, const struct sps_figure *figur
 {
     double x = e->value[timed(view, figure->x)], y = e->value[timed(view, figure->y)];
 
-    if (figure->timed && e->oracle)
+    if (e->idle || (figure->timed && e->oracle))
         return false;
     /* An error of 0 is a point; logarithmic axes need more. */
-    return isfinite(x) && isfinite(y) && x > 0 && (y > 0 || figure->y == SPS_R_error_rel_l2);
+    return isfinite(x) && isfinite(y) && x > 0 &&
+           (y > 0 || figure->y == SPS_R_error_rel_l2);
 }
 
 static int by_line(const void *a, const void *b)
@@ -53,7 +60,8 @@ static int by_line(const void *a, const void *b)
 
 static void write_header(struct sps_text *csv)
 {
-    static const char *const names[] = {"series", "name", "method", "dash", "label", "points"};
+    static const char *const names[] = {"series", "name",  "method",
+                                        "dash",   "label", "points"};
     struct sps_csv_row row = {.text = csv};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -74,8 +82,8 @@ static void put_value(struct sps_csv_row *row, double value)
         sps_csv_row_real(row, value);
 }
 
-static void write_item(const struct sps_view *view, const struct item *item, int64_t series,
-                       int64_t dash, struct sps_text *csv)
+static void write_item(const struct sps_view *view, const struct item *item,
+                       int64_t series, int64_t dash, struct sps_text *csv)
 {
     struct sps_csv_row row = {.text = csv};
     const struct sps_entry *e = item->entry;
@@ -94,7 +102,8 @@ static void write_item(const struct sps_view *view, const struct item *item, int
     sps_csv_row_end(&row);
 }
 
-/* How many lines of the same method came before the one that starts at items[at], plus 1. */
+/* How many lines of the same method came before the one that starts at items[at], plus 1.
+ */
 static int64_t dash_of(const struct item *items, int64_t at)
 {
     const char *method = sps_entry_text(items[at].entry, SPS_R_method);
@@ -126,9 +135,9 @@ static void write_items(const struct sps_view *view, struct item *items, int64_t
 }
 
 /* Entries of the setting (`family` NULL) or of all settings of the family. */
-static enum sps_status collect(const struct sps_view *view, const struct sps_figure *figure,
-                               int64_t setting, const char *family, struct item **items,
-                               int64_t *count)
+static enum sps_status collect(const struct sps_view *view,
+                               const struct sps_figure *figure, int64_t setting,
+                               const char *family, struct item **items, int64_t *count)
 {
     *count = 0;
     *items = malloc((size_t)(view->entry_count + 1) * sizeof **items);
@@ -147,9 +156,9 @@ static enum sps_status collect(const struct sps_view *view, const struct sps_fig
     return SPS_OK;
 }
 
-enum sps_status sps_slice_curves(const struct sps_view *view, const struct sps_figure *figure,
-                                 int64_t setting, struct sps_text *csv, int64_t *rows,
-                                 int64_t *cut)
+enum sps_status sps_slice_curves(const struct sps_view *view,
+                                 const struct sps_figure *figure, int64_t setting,
+                                 struct sps_text *csv, int64_t *rows, int64_t *cut)
 {
     struct item *items;
 

@@ -41,8 +41,9 @@ static int64_t column_of(struct map *map, struct head head)
     return map->column_count++;
 }
 
-static enum sps_status add_row(const struct sps_view *view, const struct sps_source *source,
-                               int64_t row, int64_t setting, struct map *map)
+static enum sps_status add_row(const struct sps_view *view,
+                               const struct sps_source *source, int64_t row,
+                               int64_t setting, struct map *map)
 {
     const struct sps_entry *entry;
     struct head head;
@@ -84,9 +85,9 @@ static void write_cell(const struct map *map, int64_t i, int64_t j, struct sps_t
     sps_text_free(&name);
 }
 
-enum sps_status sps_slice_heads(const struct sps_view *view, const struct sps_figure *figure,
-                                int64_t setting, struct sps_text *csv, int64_t *rows,
-                                int64_t *cut)
+enum sps_status sps_slice_heads(const struct sps_view *view,
+                                const struct sps_figure *figure, int64_t setting,
+                                struct sps_text *csv, int64_t *rows, int64_t *cut)
 {
     struct map *map = calloc(1, sizeof *map);
     enum sps_status status = SPS_OK;

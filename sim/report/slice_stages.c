@@ -43,8 +43,9 @@ static int stage_of(const char *name)
     return i;
 }
 
-static enum sps_status add_part(const struct sps_view *view, const struct sps_source *source,
-                                int64_t row, struct part *part)
+static enum sps_status add_part(const struct sps_view *view,
+                                const struct sps_source *source, int64_t row,
+                                struct part *part)
 {
     double ms, flops, bytes;
     size_t p50 = view->hot ? SPS_S_time_ms_p50_hot : SPS_S_time_ms_p50_cold;
@@ -65,8 +66,9 @@ static enum sps_status add_part(const struct sps_view *view, const struct sps_so
     return SPS_OK;
 }
 
-static enum sps_status add_row(const struct sps_view *view, const struct sps_source *source,
-                               int64_t row, int64_t setting, struct bars *bars)
+static enum sps_status add_row(const struct sps_view *view,
+                               const struct sps_source *source, int64_t row,
+                               int64_t setting, struct bars *bars)
 {
     const struct sps_entry *entry;
 
@@ -138,8 +140,8 @@ static int64_t write_bar(const struct sps_view *view, const struct bars *bars, i
     return rows;
 }
 
-static int64_t write_bars(const struct sps_view *view, const struct bars *bars, bool flops,
-                          struct sps_text *csv)
+static int64_t write_bars(const struct sps_view *view, const struct bars *bars,
+                          bool flops, struct sps_text *csv)
 {
     int64_t rows = 0, number = 0;
     bool reference = true;
@@ -155,9 +157,9 @@ static int64_t write_bars(const struct sps_view *view, const struct bars *bars, 
     return rows;
 }
 
-enum sps_status sps_slice_stages(const struct sps_view *view, const struct sps_figure *figure,
-                                 int64_t setting, struct sps_text *csv, int64_t *rows,
-                                 int64_t *cut)
+enum sps_status sps_slice_stages(const struct sps_view *view,
+                                 const struct sps_figure *figure, int64_t setting,
+                                 struct sps_text *csv, int64_t *rows, int64_t *cut)
 {
     struct bars *bars = calloc(1, sizeof *bars);
     enum sps_status status = SPS_OK;

@@ -5,11 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
-_Static_assert((int)SPS_H_COUNT <= (int)SPS_R_COUNT && (int)SPS_S_COUNT <= (int)SPS_R_COUNT,
+_Static_assert((int)SPS_H_COUNT <= (int)SPS_R_COUNT &&
+                   (int)SPS_S_COUNT <= (int)SPS_R_COUNT,
                "results.csv is the widest table");
 
-static const size_t required[] = {SPS_R_point_id, SPS_R_phase, SPS_R_method, SPS_R_label,
-                                  SPS_R_data_label, SPS_R_s, SPS_R_status};
+static const size_t required[] = {SPS_R_point_id, SPS_R_phase,      SPS_R_method,
+                                  SPS_R_label,    SPS_R_data_label, SPS_R_s,
+                                  SPS_R_status};
 
 static enum sps_status read_table(struct sps_source *source, enum sps_csv file,
                                   const char *path)
@@ -24,7 +26,8 @@ static enum sps_status read_table(struct sps_source *source, enum sps_csv file,
     SPS_TRY(sps_table_read(path, table));
     for (size_t i = 0; i < csv->count; i++)
         source->at[file][i] = sps_table_find(table, csv->columns[i].name);
-    for (size_t i = 0; file == SPS_CSV_RESULTS && i < sizeof required / sizeof *required; i++)
+    for (size_t i = 0; file == SPS_CSV_RESULTS && i < sizeof required / sizeof *required;
+         i++)
         SPS_TRY(sps_table_column(table, csv->columns[required[i]].name,
                                  &source->at[file][required[i]]));
     return SPS_OK;
@@ -91,8 +94,8 @@ void sps_source_free(struct sps_source *source)
     *source = (struct sps_source){0};
 }
 
-const char *sps_source_text(const struct sps_source *source, enum sps_csv file, int64_t row,
-                            size_t column)
+const char *sps_source_text(const struct sps_source *source, enum sps_csv file,
+                            int64_t row, size_t column)
 {
     return sps_table_cell(&source->table[file], row, source->at[file][column]);
 }

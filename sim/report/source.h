@@ -22,8 +22,8 @@ enum sps_status sps_source_read(const char *folder, struct sps_source *source);
 void sps_source_free(struct sps_source *source); /* tolerates a zeroed one */
 
 /* A cell; column: of enum sps_result_column, sps_head_column or sps_stage_column. */
-const char *sps_source_text(const struct sps_source *source, enum sps_csv file, int64_t row,
-                            size_t column);
+const char *sps_source_text(const struct sps_source *source, enum sps_csv file,
+                            int64_t row, size_t column);
 enum sps_status sps_source_number(const struct sps_source *source, enum sps_csv file,
                                   int64_t row, size_t column, double *value);
 

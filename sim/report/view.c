@@ -30,8 +30,9 @@ static void put_key(const struct sps_source *source, enum sps_csv file, int64_t 
                     struct sps_text *key)
 {
     sps_text_printf(key, "%s\037%s\037%s\037%.*s\037%s\037%s\037%s\037%s", source->folder,
-                    id(source, file, row, SPS_R_phase), id(source, file, row, SPS_R_backend),
-                    data_length(source, file, row), id(source, file, row, SPS_R_data_label),
+                    id(source, file, row, SPS_R_phase),
+                    id(source, file, row, SPS_R_backend), data_length(source, file, row),
+                    id(source, file, row, SPS_R_data_label),
                     id(source, file, row, SPS_R_dtype), id(source, file, row, SPS_R_t),
                     id(source, file, row, SPS_R_s), id(source, file, row, SPS_R_label));
 }
@@ -56,6 +57,7 @@ static enum sps_status add_entry(struct sps_view *view, const struct sps_source 
     *e = (struct sps_entry){.source = source, .row = row, .key = key, .setting = -1};
     e->oracle = is_true(id(source, SPS_CSV_RESULTS, row, SPS_R_oracle));
     e->full = strcmp(method, "full") == 0;
+    e->random = strcmp(method, "random") == 0;
     e->idle = strcmp(method, "null") == 0;
     if (!tsearch(e, &view->index, by_key))
         return sps_fail(SPS_ENOMEM, "no memory for a report's entries");
@@ -71,7 +73,8 @@ static enum sps_status find_or_add(struct sps_view *view, const struct sps_sourc
 
     put_key(source, SPS_CSV_RESULTS, row, &key);
     SPS_TRY(sps_text_check(&key));
-    struct sps_entry probe = {.key = key.data}, **found = tfind(&probe, &view->index, by_key);
+    struct sps_entry probe = {.key = key.data},
+                     **found = tfind(&probe, &view->index, by_key);
     if (!found) {
         enum sps_status status = add_entry(view, source, row, key.data, entry);
         if (status != SPS_OK)
@@ -137,8 +140,7 @@ static void finish(struct sps_view *view, int64_t (*measured)[SPS_R_COUNT])
     view->hot = hot && !cold;
 }
 
-/* The first word of `data` that starts with "length=", and its size with the blank
- * before it; size 0: none. */
+/* The word " length=N" of a data label, and its size; 0: there is none. */
 static const char *length_word(const char *data, size_t *size)
 {
     const char *word = strstr(data, " length=");
@@ -147,27 +149,38 @@ static const char *length_word(const char *data, size_t *size)
     return word ? word : data + strlen(data);
 }
 
+/* "8192 keys", "1 row" */
+static void put_count(const char *count, const char *what, struct sps_text *text)
+{
+    sps_text_printf(text, ", %s %s%s", count, what, strcmp(count, "1") == 0 ? "" : "s");
+}
+
+/* The data without its layer and, in the family's name, without its length; the title
+ * leaves the length out when the number of keys says the same. */
 static enum sps_status describe(const struct sps_entry *e, struct sps_text *title,
                                 struct sps_text *family)
 {
-    struct sps_text data = {0};
-    size_t size;
+    struct sps_text data = {0}, rest = {0};
+    const char *s = sps_entry_text(e, SPS_R_s);
+    size_t size, mark = strlen(" length=");
 
     sps_text_append(&data, sps_entry_text(e, SPS_R_data_label),
                     (size_t)data_length(e->source, SPS_CSV_RESULTS, e->row));
     const char *whole = sps_text_string(&data), *word = length_word(whole, &size);
-    sps_text_printf(title, "%s, %s keys, %s rows, %s, %s, %s", whole,
-                    sps_entry_text(e, SPS_R_s), sps_entry_text(e, SPS_R_t),
-                    sps_entry_text(e, SPS_R_phase), sps_entry_text(e, SPS_R_backend),
-                    sps_entry_text(e, SPS_R_dtype));
-    sps_text_printf(family, "%.*s%s, %s, %s, %s", (int)(word - whole), whole, word + size,
-                    sps_entry_text(e, SPS_R_phase), sps_entry_text(e, SPS_R_backend),
-                    sps_entry_text(e, SPS_R_dtype));
-    enum sps_status status = sps_text_check(&data);
+    bool same = size == mark + strlen(s) && strncmp(word + mark, s, strlen(s)) == 0;
+    sps_text_printf(&rest, ", %s, %s, %s", sps_entry_text(e, SPS_R_phase),
+                    sps_entry_text(e, SPS_R_backend), sps_entry_text(e, SPS_R_dtype));
+    sps_text_printf(family, "%.*s%s%s", (int)(word - whole), whole, word + size,
+                    sps_text_string(&rest));
+    sps_text_append(title, whole, (size_t)(word - whole));
+    sps_text_put(title, same ? word + size : word);
+    put_count(s, "key", title);
+    put_count(sps_entry_text(e, SPS_R_t), "row", title);
+    sps_text_put(title, sps_text_string(&rest));
+    bool failed = data.failed || rest.failed || title->failed || family->failed;
     sps_text_free(&data);
-    if (status == SPS_OK)
-        status = sps_text_check(title);
-    return status == SPS_OK ? sps_text_check(family) : status;
+    sps_text_free(&rest);
+    return failed ? sps_fail(SPS_ENOMEM, "no memory for the names of settings") : SPS_OK;
 }
 
 /* settings[] has room for one an entry. */
@@ -219,7 +232,8 @@ static enum sps_status build(struct sps_view *view, int64_t rows)
     view->failures = calloc((size_t)rows + 1, sizeof *view->failures);
     enum sps_status status = SPS_OK;
     if (!measured || !view->entries || !view->settings || !view->failures)
-        status = sps_fail(SPS_ENOMEM, "no memory for a report of %lld points", (long long)rows);
+        status = sps_fail(SPS_ENOMEM, "no memory for a report of %lld points",
+                          (long long)rows);
     if (status == SPS_OK)
         status = gather(view, measured);
     if (status == SPS_OK)
@@ -269,8 +283,9 @@ void sps_view_free(struct sps_view *view)
     *view = (struct sps_view){0};
 }
 
-enum sps_status sps_view_find(const struct sps_view *view, const struct sps_source *source,
-                              enum sps_csv file, int64_t row, const struct sps_entry **entry)
+enum sps_status sps_view_find(const struct sps_view *view,
+                              const struct sps_source *source, enum sps_csv file,
+                              int64_t row, const struct sps_entry **entry)
 {
     struct sps_text key = {0};
 
@@ -288,7 +303,8 @@ const char *sps_entry_text(const struct sps_entry *entry, enum sps_result_column
     return sps_source_text(entry->source, SPS_CSV_RESULTS, entry->row, column);
 }
 
-enum sps_result_column sps_view_time(const struct sps_view *view, enum sps_result_column cold)
+enum sps_result_column sps_view_time(const struct sps_view *view,
+                                     enum sps_result_column cold)
 {
     int shift = SPS_R_time_ms_p50_hot - SPS_R_time_ms_p50_cold;
 

@@ -17,14 +17,15 @@ struct sps_setting {
 
 struct sps_entry {
     const struct sps_source *source;
-    int64_t row;            /* of results.csv: its first point, whose texts stand for all */
-    int64_t points, failed; /* that ran, that did not */
+    int64_t row; /* of results.csv: its first point, whose texts stand for all */
+    int64_t points, failed;    /* that ran, that did not */
     double value[SPS_R_COUNT]; /* mean over points; NaN: not measured or no number */
     char *key;
     char *name;      /* the label, after the folder's name where there are several */
-    char *series;    /* the name without the option that the series runs over */
+    char *series;    /* the name, `*` for the value that the series runs over */
     int64_t setting; /* -1: no point of it ran */
-    bool oracle, full, idle, degenerate;
+    bool oracle, degenerate;
+    bool full, random, idle; /* the methods to compare with; idle: null */
 };
 
 struct sps_failure {
@@ -51,9 +52,9 @@ enum sps_status sps_view_build(const struct sps_source *sources, int64_t count,
 void sps_view_free(struct sps_view *view); /* tolerates a zeroed one */
 
 /* The entry that a row of heads.csv or stages.csv belongs to; NULL: none that ran. */
-enum sps_status sps_view_find(const struct sps_view *view, const struct sps_source *source,
-                              enum sps_csv file, int64_t row,
-                              const struct sps_entry **entry);
+enum sps_status sps_view_find(const struct sps_view *view,
+                              const struct sps_source *source, enum sps_csv file,
+                              int64_t row, const struct sps_entry **entry);
 
 /* A text of the entry's first point. */
 const char *sps_entry_text(const struct sps_entry *entry, enum sps_result_column column);

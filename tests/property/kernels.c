@@ -98,8 +98,8 @@ static void test_agree(void)
 {
     struct sps_device ref, cpu;
 
-    ok(sps_device_open("ref", 0, &ref));
-    ok(sps_device_open("cpu", 0, &cpu));
+    ok(sps_device_open("ref", 1, &ref));
+    ok(sps_device_open("cpu", 1, &cpu));
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct problem p;
         problem_make(seed, &p);
@@ -182,8 +182,8 @@ static void test_selections(void)
 {
     struct sps_device ref, cpu;
 
-    ok(sps_device_open("ref", 0, &ref));
-    ok(sps_device_open("cpu", 0, &cpu));
+    ok(sps_device_open("ref", 1, &ref));
+    ok(sps_device_open("cpu", 1, &cpu));
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct problem p;
         problem_make(seed, &p);
@@ -255,7 +255,7 @@ static void dense_is_naive(struct sps_device *dev, struct problem *p)
 
 static void test_naive(void)
 {
-    for_all(dense_is_naive, 0);
+    for_all(dense_is_naive, 1);
 }
 
 /* Every block chosen, as bounded and as packed lists of h, g or 1 heads, with any band.
@@ -293,7 +293,7 @@ static void all_is_dense(struct sps_device *dev, struct problem *p)
 
 static void test_all_is_dense(void)
 {
-    for_all(all_is_dense, 0);
+    for_all(all_is_dense, 1);
 }
 
 static void constant_returns(struct sps_device *dev, struct problem *p)
@@ -319,7 +319,7 @@ static void constant_returns(struct sps_device *dev, struct problem *p)
 
 static void test_constant(void)
 {
-    for_all(constant_returns, 0);
+    for_all(constant_returns, 1);
 }
 
 /* Keys and values after position `cut` of each sequence become +-1e4: outputs, scores and
@@ -355,7 +355,7 @@ static void future_is_unseen(struct sps_device *dev, struct problem *p)
 
 static void test_future(void)
 {
-    for_all(future_is_unseen, 0);
+    for_all(future_is_unseen, 1);
 }
 
 /* kv groups in reverse order, and the heads of each in reverse order. */
@@ -402,7 +402,7 @@ static void heads_permute(struct sps_device *dev, struct problem *p)
 
 static void test_permute(void)
 {
-    for_all(heads_permute, 0);
+    for_all(heads_permute, 1);
 }
 
 static void nothing_is_zero(struct sps_device *dev, struct problem *p)
@@ -434,7 +434,7 @@ static void nothing_is_zero(struct sps_device *dev, struct problem *p)
 
 static void test_nothing(void)
 {
-    for_all(nothing_is_zero, 0);
+    for_all(nothing_is_zero, 1);
 }
 
 /* Mass sums to 1 per head, group mass is its heads' sum, and both are sums of probs. */
@@ -480,7 +480,7 @@ static void mass_is_probs(struct sps_device *dev, struct problem *p)
 
 static void test_mass(void)
 {
-    for_all(mass_is_probs, 0);
+    for_all(mass_is_probs, 1);
 }
 
 static void threads_do_not_matter(struct sps_device *dev, struct problem *p)
@@ -612,7 +612,7 @@ static void equal_keys_choose_recent(struct sps_device *dev, struct problem *p)
 
 static void test_equal_keys(void)
 {
-    for_all(equal_keys_choose_recent, 0);
+    for_all(equal_keys_choose_recent, 1);
 }
 
 /* ---- devices ---- */
