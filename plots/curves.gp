@@ -10,9 +10,20 @@ LEFT = 0
 KEY_COUNT = COUNT
 KEY_LONGEST = LONGEST
 load DIR."frame.gp"
+do for [i=1:COUNT] {
+    set arrow i from screen key_x(i), screen key_y(i) to screen key_x(i) + 32 * px, \
+        screen key_y(i) nohead linewidth width(METHOD[i]) \
+        linecolor rgb colour(METHOD[i])
+    # gnuplot 5.4 takes no variable here.
+    eval sprintf("set arrow %d dashtype %d", i, dash(DASH[i]))
+    set label at screen key_x(i) + 16 * px, screen key_y(i) "" point \
+        linecolor rgb colour(METHOD[i]) pointsize 0.9 \
+        pointtype variant(marker(METHOD[i]), DASH[i])
+    set label NAME[i] at screen key_x(i) + 38 * px, screen key_y(i) font "sans-serif,12"
+}
 set output OUT
 plot for [i=1:COUNT] IN \
     using (column("series") == i ? column(X) : NaN):(column(Y)) \
     with linespoints linecolor rgb colour(METHOD[i]) \
     pointtype variant(marker(METHOD[i]), DASH[i]) pointsize 0.9 \
-    dashtype DASH[i] linewidth width(METHOD[i]) title NAME[i]
+    dashtype dash(DASH[i]) linewidth width(METHOD[i])

@@ -27,7 +27,7 @@ set yrange [COUNT + 0.5:0.5]
 set cbrange [LOW:1]
 set ytics () scale 0 font "sans-serif,12"
 set xtics () scale 0 font "sans-serif,12"
-STEP = int((COLUMNS + 11) / 12)
+STEP = 1 + int(COLUMNS * 36 / (0.88 * WIDTH - LEFT))
 set for [i=1:COUNT] ytics add (NAME[i] i)
 set for [i=1:COLUMNS:STEP] xtics add (HEAD[i] i)
 unset grid

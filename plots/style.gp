@@ -14,7 +14,7 @@ set border 3 linecolor rgb "#444444"
 set tics nomirror out scale 0.5 textcolor rgb "#222222"
 set grid linecolor rgb "#dddddd" linetype 1 linewidth 0.6
 set offsets graph 0.02, graph 0.02, 0, graph 0.04
-set xlabel offset 0,0.4
+set xlabel offset 0,0.7
 set xtics offset 0,0.3
 
 METHODS = "full nsa moba dsa oracle_topk oracle_topp random window given msa quest infllm2"
@@ -25,6 +25,7 @@ colour(method) = known(method) ? word(COLOURS, known(method)) : "#777777"
 marker(method) = known(method) ? int(word(MARKERS, known(method))) : 1
 # The second, fourth, ... variant of a method has the open form of its marker.
 variant(pt, dash) = dash % 2 ? pt : pt < 4 ? 1 : pt % 2 ? pt - 1 : pt + 1
+dash(i) = (i - 1) % 5 + 1
 # Oracles and random are bounds to read against: thin lines.
 width(method) = (strstrt(method, "oracle") == 1 || method eq "random") ? 1.2 : 2.2
 
@@ -34,5 +35,6 @@ array METHOD[4096]
 array DASH[4096]
 COUNT = 0
 LONGEST = 0
-see(i, name) = (COUNT = i > COUNT ? int(i) : COUNT, NAME[int(i)] = name, \
-    LONGEST = strlen(name) > LONGEST ? strlen(name) : LONGEST, i)
+short(name) = strlen(name) > 44 ? name[1:42]."..." : name
+see(i, name) = (COUNT = i > COUNT ? int(i) : COUNT, NAME[int(i)] = short(name), \
+    LONGEST = strlen(NAME[int(i)]) > LONGEST ? strlen(NAME[int(i)]) : LONGEST, i)

@@ -351,7 +351,7 @@ static cudaError_t score_kinds(const struct score_args *a, cudaStream_t stream)
 
     switch (a->kind) {
     case SCORE_RAW:
-        return score_launch<T, DK, MT, NW, bl, true, SCORE_RAW>(a, stream);
+        return score_launch<T, DK, MT, NW, 32, true, SCORE_RAW>(a, stream);
     case SCORE_LSE:
         return score_launch<T, DK, MT, NW, BN, false, SCORE_LSE>(a, stream);
     case SCORE_GROUP:

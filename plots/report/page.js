@@ -57,8 +57,7 @@
     });
   }
 
-  // What is drawn of a series stands in one group, in the order of its rows; the sample
-  // in the key comes last (a point) or first (a box).
+  // What is drawn of a series stands in one group, in the order of its rows.
   function marks(plate) {
     var rows = parse(plate.querySelector('pre.csv').textContent), found = [];
     var series = rows.map(function (row) { return Number(row.series); });
@@ -70,9 +69,8 @@
       var own = rows.filter(function (row) { return Number(row.series) === number; });
       var points = group.querySelectorAll('use'), boxes = group.querySelectorAll('polygon');
       var drawn = points.length ? points : boxes;
-      var first = points.length ? 0 : drawn.length - own.length;
       own.forEach(function (row, j) {
-        if (drawn[first + j]) found.push({ mark: drawn[first + j], row: row, box: !points.length });
+        if (drawn[j]) found.push({ mark: drawn[j], row: row, box: !points.length });
       });
     });
     return found;

@@ -64,8 +64,8 @@ const struct sps_figure sps_figures[] = {
      .title = "Where the time goes",
      .caption =
          "Bars stack the medians of the stages, each timed alone; the diamond is the "
-         "whole "
-         "pass timed as one, so a gap between the two is what timing by stage adds or "
+         "whole pass timed as one, so a gap between the two is what timing by stage adds "
+         "or "
          "hides. The dashed line is full attention.",
      .lacking = "the stages were not timed",
      .x = SPS_R_time_ms_p50_cold,

@@ -237,7 +237,24 @@ static enum sps_status write_all(int fd, const struct sps_text *text, const char
     return SPS_OK;
 }
 
-enum sps_status sps_folder_append(struct sps_folder *folder,
+/* Keep the list sorted. */
+static enum sps_status add_done(struct sps_folder *folder, const char *id)
+{
+    size_t bytes = (size_t)(folder->done_count + 1) * SPS_ID_SIZE;
+    char(*done)[SPS_ID_SIZE] = realloc(folder->done, bytes);
+    int64_t i = folder->done_count;
+
+    if (!done)
+        return sps_fail(SPS_ENOMEM, "cannot allocate %zu bytes", bytes);
+    folder->done = done;
+    for (; i > 0 && compare_ids(id, done[i - 1]) < 0; i--)
+        memcpy(done[i], done[i - 1], SPS_ID_SIZE);
+    memcpy(done[i], id, SPS_ID_SIZE);
+    folder->done_count++;
+    return SPS_OK;
+}
+
+enum sps_status sps_folder_append(struct sps_folder *folder, const char *id,
                                   const struct sps_text rows[SPS_CSV_COUNT])
 {
     for (int file = SPS_CSV_COUNT - 1; file >= 0; file--) {
@@ -247,7 +264,7 @@ enum sps_status sps_folder_append(struct sps_folder *folder,
             return sps_fail(SPS_EIO, "%s: cannot sync: %s", sps_csv_files[file].name,
                             strerror(errno));
     }
-    return SPS_OK;
+    return add_done(folder, id);
 }
 
 enum sps_status sps_folder_save(const struct sps_folder *folder, const char *name,

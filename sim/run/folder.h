@@ -35,8 +35,9 @@ void sps_folder_close(struct sps_folder *folder); /* tolerates a zeroed one */
 
 bool sps_folder_done(const struct sps_folder *folder, const char *id);
 
-/* Append finished rows, one text per CSV file; results.csv goes last and is synced. */
-enum sps_status sps_folder_append(struct sps_folder *folder,
+/* Append the rows of a finished point, one text per CSV file; results.csv goes last and
+ * is synced.  From then on sps_folder_done(folder, id). */
+enum sps_status sps_folder_append(struct sps_folder *folder, const char *id,
                                   const struct sps_text rows[SPS_CSV_COUNT]);
 
 /* Replace PATH/NAME at once. */

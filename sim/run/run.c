@@ -44,7 +44,7 @@ const char *sps_backend_choose(const char *wish)
     return "ref";
 }
 
-/* Put real backend names in the points and drop what the names repeat. */
+/* Put real backend names in the points; what that makes equal runs once (equal ids). */
 static void choose_backends(struct run *run)
 {
     const char *override = run->options->backend;
@@ -141,7 +141,7 @@ static enum sps_status run_point(struct run *run, const struct sps_point *point)
     }
     enum sps_status status = make_rows(run, point, id, rows);
     if (status == SPS_OK)
-        status = sps_folder_append(&run->folder, rows);
+        status = sps_folder_append(&run->folder, id, rows);
     for (int i = 0; i < SPS_CSV_COUNT; i++)
         sps_text_free(&rows[i]);
     return status;
