@@ -130,13 +130,47 @@ enum sps_status sps_host_elapsed(struct sps_device *dev, int from, int to,
     return SPS_OK;
 }
 
+/* One number from a file of cpu `cpu`'s last-level cache; -1: there is none.  The
+ * kernel's size counts in KiB ("32768K"). */
+static long cache_fact(int cpu, const char *name)
+{
+    char path[128];
+    long value = -1;
+
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cache/index3/%s", cpu,
+             name);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return -1;
+    if (fscanf(file, "%ld", &value) != 1)
+        value = -1;
+    fclose(file);
+    return value;
+}
+
+/* Bytes of all last-level caches of this machine: each id counted once.  sysconf() is of
+ * no use here: it reports the whole socket's even to a guest that sees a part. */
+static size_t cache_bytes(void)
+{
+    int cpus = omp_get_num_procs();
+    long kib = 0;
+
+    for (int cpu = 0; cpu < cpus; cpu++) {
+        bool counted = false;
+        for (int before = 0; before < cpu; before++)
+            counted |= cache_fact(before, "id") == cache_fact(cpu, "id");
+        if (!counted && cache_fact(cpu, "size") > 0)
+            kib += cache_fact(cpu, "size");
+    }
+    return (size_t)kib * 1024;
+}
+
 enum sps_status sps_host_flush(struct sps_device *dev)
 {
     struct host *host = dev->state;
 
     if (!host->flood) {
-        long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-        size_t bytes = 2 * (size_t)(cache > 0 ? cache : 0);
+        size_t bytes = 2 * cache_bytes();
         void *mem;
         if (bytes < LEAST_FLOOD)
             bytes = LEAST_FLOOD;

@@ -12,9 +12,10 @@ KEY_LONGEST = LONGEST
 load DIR."frame.gp"
 do for [i=1:COUNT] {
     set arrow i from screen key_x(i), screen key_y(i) to screen key_x(i) + 32 * px, \
-        screen key_y(i) nohead linewidth width(METHOD[i]) \
-        linecolor rgb colour(METHOD[i])
-    # gnuplot 5.4 takes no variable here.
+        screen key_y(i) nohead \
+        linecolor rgb colour(METHOD[i]) linewidth width(METHOD[i]) + 0.01 * (i % 2)
+    # gnuplot 5.4 takes no variable for a dash here, and keeps the last dash where
+    # neither colour nor width changes: hence the hundredth above.
     eval sprintf("set arrow %d dashtype %d", i, dash(DASH[i]))
     set label at screen key_x(i) + 16 * px, screen key_y(i) "" point \
         linecolor rgb colour(METHOD[i]) pointsize 0.9 \

@@ -103,8 +103,8 @@ SPS_DEVICE void mask_band(const struct geometry *at, const struct row_tile *tile
     mask_tile<MT, BN>(s, allow);
 }
 
-/* Divide by the row sums and write o (float32) times `unit`, and lse; c of each row. */
-template <int DV, int MT>
+/* Divide by the row sums and write o (float32) times `unit`, and lse; c: of all, or of EACH row. */
+template <int DV, int MT, bool EACH>
 SPS_DEVICE void write_rows(const struct attend_args *a, const struct row_tile *tile, int row,
                            float (*o)[DV / 8][4], const float *m, const float *l,
                            const float *c, float unit)
@@ -127,7 +127,7 @@ SPS_DEVICE void write_rows(const struct attend_args *a, const struct row_tile *t
                     make_float2(x[0] * scale, x[1] * scale);
         }
         if (a->lse && (lane & 3) == 0)
-            a->lse[at] = sum > 0 ? m[i] * c[i] * 0.6931471805599453f + logf(sum) : -INFINITY;
+            a->lse[at] = sum > 0 ? m[i] * c[EACH ? i : 0] * 0.6931471805599453f + logf(sum) : -INFINITY;
     }
 }
 
@@ -140,7 +140,7 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
     extern __shared__ __align__(1024) unsigned char shared[];
     uint32_t sq = shared_address(shared), sk = sq + S::q_bytes;
     uint32_t sv = sk + S::k_bytes * (LOW ? 2 : 1);
-    int warp = threadIdx.x / 32, lane = threadIdx.x & 31;
+    int warp = warp_index(), lane = threadIdx.x & 31;
     struct row_tile tile = row_tile_of(&a.at, blockIdx.x, a.groups, a.section, a.p);
     struct key_span span = key_span_of<BN>(&a.at, &tile);
     struct warp_view view = warp_view_of<MT>(&a.at, &tile, warp * MT * 16, a.lg);
@@ -148,12 +148,10 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
     const C *k = (const C *)a.k + (tile.seq.key * a.g + kv) * a.dk;
     const C *k_low = LOW ? (const C *)a.k_low + (tile.seq.key * a.g + kv) * a.dk : k;
     const C *v = (const C *)a.v + (tile.seq.key * a.g + kv) * a.dv;
-    float o[MT][DV / 8][4] = {}, m[2 * MT], l[2 * MT] = {}, c[2 * MT];
+    float o[MT][DV / 8][4] = {}, m[2 * MT], l[2 * MT] = {}, c[2 * MT] = {a.c};
 
-    for (int i = 0; i < 2 * MT; i++) {
+    for (int i = 0; i < 2 * MT; i++)
         m[i] = -INFINITY;
-        c[i] = a.c;
-    }
     load_queries<T, DK, S::rows, S::threads>(sq, (const T *)a.q, &tile, a.h, a.dk, a.lg, a.p);
     if (span.count > 0) {
         int base = key_span_base(&span, 0, BN);
@@ -202,12 +200,12 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
             continue;
         if (reading == READ_SOME)
             mask_band<MT, BN>(&a.at, &tile, warp * MT * 16 + lane / 4, a.lg, base, s);
-        softmax_tile<MT, BN, DV, LOW>(s, m, l, o, LOW ? c : &a.c);
+        softmax_tile<MT, BN, DV, LOW>(s, m, l, o, c);
         mma_pv<C, DV, MT, BN>(o, s, sv);
     }
     cp_wait<0>();
-    write_rows<DV, MT>(&a, &tile, warp * MT * 16 + lane / 4, o, m, l, c,
-                       LOW ? term_unscale(*a.v_top) : 1);
+    write_rows<DV, MT, LOW>(&a, &tile, warp * MT * 16 + lane / 4, o, m, l, c,
+                            LOW ? term_unscale(*a.v_top) : 1);
 }
 
 template <typename T, int DK, int DV, int MT, int NW, int BN, bool LOW>

@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
     extern __shared__ __align__(1024) unsigned char shared[];
     int32_t *entry = (int32_t *)(shared + S::bytes);
     uint32_t sq = shared_address(shared), sk = sq + S::q_bytes, sv = sk + S::k_bytes;
-    int warp = threadIdx.x / 32, lane = threadIdx.x & 31;
+    int warp = warp_index(), lane = threadIdx.x & 31;
 
     if (blockIdx.x >= *total)
         return;

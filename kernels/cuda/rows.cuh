@@ -283,8 +283,7 @@ __global__ void __launch_bounds__(ROWS_WARPS * 32, DV <= 128 ? 3 : 2)
         __syncwarp();
     }
     cp_wait<0>();
-    float c[2] = {a.c, a.c};
-    write_rows<DV, 1>(&a, &tile, row + lane / 4, o, m, l, c, 1);
+    write_rows<DV, 1, false>(&a, &tile, row + lane / 4, o, m, l, &a.c, 1);
 }
 
 template <typename T, int DK, int DV, int ST>

@@ -44,11 +44,26 @@ SPS_DEVICE struct score_rows<MT> score_rows_of(const struct score_args *a,
     return rows;
 }
 
-/* p = exp2(s c - lse), 0 where not visible or below 2^-100. */
+/* p 2^-26 = exp2(s c - lse), 0 where not visible; `lse` is 26 more than the row's.  What
+ * is below 2^-100 becomes 0 by itself: exp2_fast flushes below 2^-126. */
+enum { P_SHIFT = 26 };
+#define P_SCALE 0x1p26f
+
 template <int MT, int BN>
 SPS_DEVICE void probabilities(float (*s)[BN / 8][4], const struct score_rows<MT> *rows,
-                              const float *lse, const float *c, int base, int end)
+                              const float *lse, const float *c, int base, int end, int least)
 {
+#pragma unroll
+    for (int i = 0; i < 2 * MT; i++)
+#pragma unroll
+        for (int n = 0; n < BN / 8; n++)
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                float *x = &s[i >> 1][n][2 * (i & 1) + e];
+                *x = exp2_fast(__fmaf_rn(*x, c[i], -lse[i]));
+            }
+    if (base + BN <= least && base + BN <= end)
+        return;
 #pragma unroll
     for (int i = 0; i < 2 * MT; i++) {
         int limit = (rows->visible[i] < end ? rows->visible[i] : end) - base;
@@ -56,11 +71,9 @@ SPS_DEVICE void probabilities(float (*s)[BN / 8][4], const struct score_rows<MT>
 #pragma unroll
         for (int n = 0; n < BN / 8; n++)
 #pragma unroll
-            for (int e = 0; e < 2; e++) {
-                float *x = &s[i >> 1][n][2 * (i & 1) + e];
-                float arg = __fmaf_rn(*x, c[i], -lse[i]);
-                *x = 8 * n + e < limit && arg >= -100 ? exp2_fast(arg) : 0;
-            }
+            for (int e = 0; e < 2; e++)
+                if (8 * n + e >= limit)
+                    s[i >> 1][n][2 * (i & 1) + e] = 0;
     }
 }
 
@@ -92,12 +105,21 @@ SPS_DEVICE void write_group(float *v, int lg, float *out, bool valid, int column
             }
         from += upper ? half : 0;
     }
-    int count = n0 >> (lg < 3 ? lg : 3);
+    if (lg >= 3) {
+#pragma unroll
+        for (int i = 0; i < n0 / 8; i++) {
+            int column = (from + i) / 2 * 8 + 2 * (lane & 3) + ((from + i) & 1);
+            if (valid && column < columns)
+                put(out + column, v[i] * P_SCALE, add);
+        }
+        return;
+    }
+    int count = n0 >> lg;
 #pragma unroll
     for (int i = 0; i < n0; i++) {
         int column = (from + i) / 2 * 8 + 2 * (lane & 3) + ((from + i) & 1);
         if (i < count && valid && column < columns)
-            put(out + column, v[i], add);
+            put(out + column, v[i] * P_SCALE, add);
     }
 }
 
@@ -150,7 +172,7 @@ SPS_DEVICE void write_mass(const struct score_args *a, const struct score_rows<M
         for (int bit = 4, level = 0; level < 3 && level < a->lg; level++, bit *= 2)
             x += __shfl_xor_sync(~0u, x, bit);
         if (rows->at[i] >= 0 && (lane & ((4 << (a->lg < 3 ? a->lg : 3)) - 1)) == 0)
-            put(a->out + rows->out[i] + unit, x, add);
+            put(a->out + rows->out[i] + unit, x * P_SCALE, add);
     }
 }
 
@@ -212,7 +234,7 @@ SPS_DEVICE void add_lse(const struct score_rows<MT> *rows, float (*s)[BN / 8][4]
     softmax_tile<MT, BN, 8, false>(s, m, l, none, &c);
 }
 
-/* Write each visible element of a tile, times its row's unit (NULL: 1). */
+/* Write each visible element of a tile, times its row's unit (NULL: that of p). */
 template <int MT, int BN>
 SPS_DEVICE void write_all(const struct score_args *a, const struct score_rows<MT> *rows,
                           float (*s)[BN / 8][4], const float *unit, int base, int end)
@@ -220,7 +242,7 @@ SPS_DEVICE void write_all(const struct score_args *a, const struct score_rows<MT
 #pragma unroll
     for (int i = 0; i < 2 * MT; i++) {
         int limit = rows->visible[i] < end ? rows->visible[i] : end;
-        float by = unit ? unit[i] : 1;
+        float by = unit ? unit[i] : P_SCALE;
 #pragma unroll
         for (int n = 0; n < BN / 8; n++)
 #pragma unroll
@@ -240,7 +262,7 @@ __global__ void __launch_bounds__(NW * 32, 2)
     using C = typename either<LOW, __half, T>::type;
     extern __shared__ __align__(1024) unsigned char shared[];
     uint32_t sq = shared_address(shared), sk = sq + S::q_bytes;
-    int warp = threadIdx.x / 32, lane = threadIdx.x & 31, row = warp * MT * 16 + lane / 4;
+    int warp = warp_index(), lane = threadIdx.x & 31, row = warp * MT * 16 + lane / 4;
     struct row_tile tile = row_tile_of(&a.at, blockIdx.x, a.groups, a.section, a.p);
     int group = tile.head / a.p, last = tile.token + tile.count - 1;
     if (KIND == SCORE_PROBS)
@@ -260,13 +282,16 @@ __global__ void __launch_bounds__(NW * 32, 2)
         struct score_rows<MT> rows = score_rows_of<MT>(&a, &tile, part * 32, row, group);
         float lse[2 * MT], m[2 * MT], l[2 * MT] = {}, sums[2 * MT] = {}, c[2 * MT];
 
+        int least = rows.visible[0];
         for (int i = 0; i < 2 * MT; i++) {
+            least = rows.at[i] >= 0 && rows.visible[i] < least ? rows.visible[i] : least;
             m[i] = -INFINITY;
             c[i] = a.c;
             lse[i] = INFINITY;
             if (KIND >= SCORE_GROUP && rows.at[i] >= 0)
-                lse[i] = a.lse[rows.at[i]] * 1.4426950408889634f;
+                lse[i] = __fmaf_rn(a.lse[rows.at[i]], 1.4426950408889634f, P_SHIFT);
         }
+        least = __reduce_min_sync(~0u, least);
         load_queries<T, DK, S::rows, S::threads>(sq, (const T *)a.q, &mine, a.h, a.dk, a.lg,
                                                  heads);
         for (int step = -1; step < steps; step++) {
@@ -306,7 +331,7 @@ __global__ void __launch_bounds__(NW * 32, 2)
             else
                 mma_qk<C, DK, MT, BN>(s, sq, warp * MT * 16, at);
             if (KIND >= SCORE_GROUP)
-                probabilities<MT, BN>(s, &rows, lse, c, base, end);
+                probabilities<MT, BN>(s, &rows, lse, c, base, end, least);
             if (KIND == SCORE_RAW || KIND == SCORE_PROBS)
                 write_all<MT, BN>(&a, &rows, s, KIND == SCORE_RAW ? c : NULL, base, end);
             if (KIND == SCORE_LSE)

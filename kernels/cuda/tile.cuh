@@ -97,6 +97,12 @@ SPS_DEVICE uint32_t pack(__half, float low, float high)
     return r;
 }
 
+/* The warp's number, in a form that the compiler knows to be the same in all its lanes. */
+SPS_DEVICE int warp_index(void)
+{
+    return __shfl_sync(~0u, (int)threadIdx.x / 32, 0);
+}
+
 SPS_DEVICE float exp2_fast(float x)
 {
     float y;
@@ -270,7 +276,7 @@ SPS_DEVICE void softmax_tile(float (*s)[BN / 8][4], float *m, float *l,
         top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
         top = fmaxf(top, m[i]);
         float c = scale[EACH ? i : 0], safe = top == -INFINITY ? 0.f : top;
-        float base = safe * c, factor = exp2_fast((m[i] - safe) * c), sum = 0;
+        float factor = exp2_fast((m[i] - safe) * c), base = safe * c, sum = 0;
         m[i] = top;
 #pragma unroll
         for (int n = 0; n < BN / 8; n++)

@@ -215,8 +215,8 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
 void sps_input_free(struct sps_input *input)
 {
     struct sps_problem *p = &input->problem;
-    struct sps_tensor *const held[] = {&p->in.q,       &p->extra.gate, &p->extra.w_k,
-                                       &p->extra.w_v,  &p->extra.pe_k, &p->in.k,
+    struct sps_tensor *const held[] = {&p->in.q,      &p->extra.gate, &p->extra.w_k,
+                                       &p->extra.w_v, &p->extra.pe_k, &p->in.k,
                                        &p->in.v};
     size_t count = sizeof held / sizeof *held - (input->borrowed ? 2 : 0);
 
