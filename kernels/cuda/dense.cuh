@@ -91,23 +91,21 @@ template <int MT, int BN>
 SPS_DEVICE void mask_band(const struct geometry *at, const struct row_tile *tile, int row,
                           int lg, int base, float (*s)[BN / 8][4])
 {
-    uint64_t allow[2 * MT];
-
 #pragma unroll
     for (int i = 0; i < 2 * MT; i++) {
         int token = (row + 8 * i) >> lg;
         token = token < tile->count ? token : tile->count - 1;
         int pos = geometry_pos(at, &tile->seq, tile->token + token);
-        allow[i] = geometry_band(at, pos, geometry_visible(at, &tile->seq, pos), base);
+        int seen = geometry_visible(at, &tile->seq, pos);
+        mask_row<BN>(s, i, geometry_band(at, pos, seen, base));
     }
-    mask_tile<MT, BN>(s, allow);
 }
 
-/* Divide by the row sums and write o (float32) times `unit`, and lse; c: of all, or of EACH row. */
-template <int DV, int MT, bool EACH>
+/* Divide by the row sums and write o (float32) times `unit`, and lse. */
+template <int DV, int MT>
 SPS_DEVICE void write_rows(const struct attend_args *a, const struct row_tile *tile, int row,
                            float (*o)[DV / 8][4], const float *m, const float *l,
-                           const float *c, float unit)
+                           float unit)
 {
     int lane = threadIdx.x & 31;
 
@@ -127,7 +125,7 @@ SPS_DEVICE void write_rows(const struct attend_args *a, const struct row_tile *t
                     make_float2(x[0] * scale, x[1] * scale);
         }
         if (a->lse && (lane & 3) == 0)
-            a->lse[at] = sum > 0 ? m[i] * c[EACH ? i : 0] * 0.6931471805599453f + logf(sum) : -INFINITY;
+            a->lse[at] = sum > 0 ? m[i] * 0.6931471805599453f + logf(sum) : -INFINITY;
     }
 }
 
@@ -204,8 +202,8 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
         mma_pv<C, DV, MT, BN>(o, s, sv);
     }
     cp_wait<0>();
-    write_rows<DV, MT, LOW>(&a, &tile, warp * MT * 16 + lane / 4, o, m, l, c,
-                            LOW ? term_unscale(*a.v_top) : 1);
+    write_rows<DV, MT>(&a, &tile, warp * MT * 16 + lane / 4, o, m, l,
+                       LOW ? term_unscale(*a.v_top) : 1);
 }
 
 template <typename T, int DK, int DV, int MT, int NW, int BN, bool LOW>

@@ -105,12 +105,9 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
         cp_commit();
         if (!reads)
             continue;
-        if (base + BN > least || base + BN > end) {
-            uint64_t allow[2 * MT];
+        if (base + BN > least || base + BN > end)
             for (int i = 0; i < 2 * MT; i++)
-                allow[i] = low_bits(visible[i] - base) & low_bits(end - base);
-            mask_tile<MT, BN>(s, allow);
-        }
+                mask_row<BN>(s, i, low_bits(visible[i] - base) & low_bits(end - base));
         softmax_tile<MT, BN, DV, false>(s, m, l, o, &a.c);
         mma_pv<T, DV, MT, BN>(o, s, sv);
     }
@@ -128,7 +125,7 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
                     make_float2(c[0] * scale, c[1] * scale);
         }
         if ((lane & 3) == 0)
-            partial_lse[at.slot] = sum > 0 ? m[i] * a.c + log2f(sum) : -INFINITY;
+            partial_lse[at.slot] = sum > 0 ? m[i] + log2f(sum) : -INFINITY;
     }
 }
 

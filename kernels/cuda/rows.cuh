@@ -195,9 +195,9 @@ SPS_DEVICE void softmax_stage(float (*s)[4], float *m, float *l, float (*o)[4], 
         float top = fmaxf(fmaxf(s[0][e], s[0][e + 1]), fmaxf(s[1][e], s[1][e + 1]));
         top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
         top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
-        top = fmaxf(top, m[i]);
-        float safe = top == -INFINITY ? 0.f : top, base = safe * c, sum = 0;
-        factor[i] = exp2_fast((m[i] - safe) * c);
+        top = fmaxf(top * c, m[i]);
+        float base = top == -INFINITY ? 0.f : top, sum = 0;
+        factor[i] = exp2_fast(m[i] - base);
         m[i] = top;
 #pragma unroll
         for (int n = 0; n < 2; n++)
@@ -283,7 +283,7 @@ __global__ void __launch_bounds__(ROWS_WARPS * 32, DV <= 128 ? 3 : 2)
         __syncwarp();
     }
     cp_wait<0>();
-    write_rows<DV, 1, false>(&a, &tile, row + lane / 4, o, m, l, &a.c, 1);
+    write_rows<DV, 1>(&a, &tile, row + lane / 4, o, m, l, 1);
 }
 
 template <typename T, int DK, int DV, int ST>

@@ -225,12 +225,10 @@ template <int MT, int BN>
 SPS_DEVICE void add_lse(const struct score_rows<MT> *rows, float (*s)[BN / 8][4], float c,
                         int base, int end, float *m, float *l)
 {
-    uint64_t allow[2 * MT];
     float none[MT][1][4] = {};
 
     for (int i = 0; i < 2 * MT; i++)
-        allow[i] = low_bits((int64_t)rows->visible[i] - base) & low_bits(end - base);
-    mask_tile<MT, BN>(s, allow);
+        mask_row<BN>(s, i, low_bits((int64_t)rows->visible[i] - base) & low_bits(end - base));
     softmax_tile<MT, BN, 8, false>(s, m, l, none, &c);
 }
 
@@ -347,7 +345,7 @@ __global__ void __launch_bounds__(NW * 32, 2)
         for (int i = 0; KIND == SCORE_LSE && i < 2 * MT; i++) {
             float sum = quad_sum(l[i]);
             if (rows.at[i] >= 0 && (lane & 3) == 0)
-                a.out[rows.at[i]] = sum > 0 ? m[i] * a.c * 0.6931471805599453f + logf(sum)
+                a.out[rows.at[i]] = sum > 0 ? m[i] * 0.6931471805599453f + logf(sum)
                                             : -INFINITY;
         }
     }

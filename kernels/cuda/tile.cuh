@@ -238,29 +238,23 @@ SPS_DEVICE void mma_pv(float (*o)[D / 8][4], const float (*s)[BN / 8][4], uint32
     }
 }
 
-/* -inf where a row's bit is clear; allow[2 * MT]: bit j is column j of the tile. */
-template <int MT, int BN>
-SPS_DEVICE void mask_tile(float (*s)[BN / 8][4], const uint64_t *allow)
+/* -inf in row i of a thread where its bit is clear: bit j is column j of the tile. */
+template <int BN> SPS_DEVICE void mask_row(float (*s)[BN / 8][4], int i, uint64_t allow)
 {
-    int shift = 2 * (threadIdx.x & 3);
+    uint64_t bits = allow >> 2 * (threadIdx.x & 3);
 
 #pragma unroll
-    for (int i = 0; i < 2 * MT; i++) {
-        uint64_t bits = allow[i] >> shift;
+    for (int n = 0; n < BN / 8; n++)
 #pragma unroll
-        for (int n = 0; n < BN / 8; n++)
-#pragma unroll
-            for (int e = 0; e < 2; e++)
-                if (!(bits >> (8 * n + e) & 1))
-                    s[i >> 1][n][2 * (i & 1) + e] = -INFINITY;
-    }
+        for (int e = 0; e < 2; e++)
+            if (!(bits >> (8 * n + e) & 1))
+                s[i >> 1][n][2 * (i & 1) + e] = -INFINITY;
 }
 
-/* Online softmax in base 2 (Milakov and Gimelshein 2018): scores s become
- * exp2(s c - m c) for the running maximum m; l and o are rescaled.  Rows that have
- * seen nothing keep m = -inf, l = 0.  l is this thread's share: quad_sum it last.
- * scale: c, or EACH row's own.  (m - m) c is exactly 0, so a thousand tiles that leave the
- * maximum alone leave l alone too; m c - round(m c) is not.) */
+/* Online softmax in base 2 (Milakov and Gimelshein 2018): scores s become exp2(s c - m)
+ * for the running maximum m of round(s c); l and o are rescaled.  Rows that have seen
+ * nothing keep m = -inf, l = 0.  l is this thread's share: quad_sum it last.  scale: c, or
+ * EACH row's own.  m - m is 0, so a thousand tiles that leave m alone leave l alone too. */
 template <int MT, int BN, int DV, bool EACH>
 SPS_DEVICE void softmax_tile(float (*s)[BN / 8][4], float *m, float *l,
                              float (*o)[DV / 8][4], const float *scale)
@@ -274,9 +268,9 @@ SPS_DEVICE void softmax_tile(float (*s)[BN / 8][4], float *m, float *l,
             top = fmaxf(top, fmaxf(s[mt][n][e], s[mt][n][e + 1]));
         top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
         top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
-        top = fmaxf(top, m[i]);
-        float c = scale[EACH ? i : 0], safe = top == -INFINITY ? 0.f : top;
-        float factor = exp2_fast((m[i] - safe) * c), base = safe * c, sum = 0;
+        float c = scale[EACH ? i : 0];
+        top = fmaxf(top * c, m[i]);
+        float base = top == -INFINITY ? 0.f : top, factor = exp2_fast(m[i] - base), sum = 0;
         m[i] = top;
 #pragma unroll
         for (int n = 0; n < BN / 8; n++)

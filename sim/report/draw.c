@@ -6,25 +6,9 @@
 
 #include "sim/report/gnuplot.h"
 #include "sim/report/page.h"
+#include "sim/report/plate.h"
 
 enum { FILE_BYTES_MAX = 1 << 26, TITLE_MAX = 66 };
-
-/* One drawing of a figure. */
-struct plate {
-    const struct sps_figure *figure;
-    int64_t number, cut;   /* of the drawing from 1; rows left out */
-    struct sps_text title; /* of the setting, cut to fit */
-    struct sps_text name;  /* recall-tokens-1 */
-    struct sps_text csv, svg;
-};
-
-static void plate_free(struct plate *plate)
-{
-    sps_text_free(&plate->title);
-    sps_text_free(&plate->name);
-    sps_text_free(&plate->csv);
-    sps_text_free(&plate->svg);
-}
 
 /* FOLDER/plots/NAME, or DATADIR/plots/NAME. */
 static enum sps_status path_of(const char *folder, const char *name, const char *end,
@@ -76,7 +60,7 @@ static enum sps_status make_folder(const struct sps_drawing *drawing)
 }
 
 /* Run gnuplot in the report's folder; plate->svg is what it drew. */
-static enum sps_status draw(struct sps_drawing *drawing, struct plate *plate)
+static enum sps_status draw(struct sps_drawing *drawing, struct sps_plate *plate)
 {
     struct sps_text script = {0}, in = {0}, out = {0}, path = {0};
 
@@ -104,58 +88,6 @@ static enum sps_status draw(struct sps_drawing *drawing, struct plate *plate)
     return drawing->missing ? SPS_OK : status;
 }
 
-/* From <svg on; what has an id or refers to one gets the plate's name before it, for all
- * drawings stand in one page. */
-static void put_svg(const struct plate *plate, struct sps_text *html)
-{
-    static const char *const marks[] = {"id='", "id=\"", "href='#", "href=\"#", "url(#"};
-    const char *at = strstr(sps_text_string(&plate->svg), "<svg");
-
-    while (at && *at) {
-        size_t n = 0;
-        for (size_t i = 0; i < sizeof marks / sizeof *marks && n == 0; i++)
-            if (strncmp(at, marks[i], strlen(marks[i])) == 0)
-                n = strlen(marks[i]);
-        sps_text_append(html, at, n ? n : 1);
-        if (n)
-            sps_text_printf(html, "%s-", sps_text_string(&plate->name));
-        at += n ? n : 1;
-    }
-}
-
-/* A word as a shell takes it. */
-static void put_quoted(const char *word, struct sps_text *html)
-{
-    struct sps_text quoted = {0};
-
-    sps_text_put(&quoted, "'");
-    for (; *word; word++)
-        *word == '\'' ? sps_text_put(&quoted, "'\\''")
-                      : sps_text_append(&quoted, word, 1);
-    sps_html_printf(html, "%s'</pre>\n", sps_text_string(&quoted));
-    sps_text_free(&quoted);
-}
-
-static void put_plate(const struct plate *plate, struct sps_text *html)
-{
-    const char *name = sps_text_string(&plate->name);
-
-    sps_html_printf(html, "<div class=\"plate\" id=\"%s\">\n", name);
-    put_svg(plate, html);
-    if (plate->cut)
-        sps_text_printf(html,
-                        "<p class=\"note\">%lld rows did not fit and are left out.</p>\n",
-                        (long long)plate->cut);
-    sps_text_put(html, "<details><summary>rows and command</summary>\n");
-    sps_html_printf(
-        html,
-        "<pre class=\"command\">gnuplot -d -c plots/%s.gp plots/%s.csv plots/%s.svg ",
-        plate->figure->name, name, name);
-    put_quoted(sps_text_string(&plate->title), html);
-    sps_html_printf(html, "<pre class=\"csv\">%s</pre></details></div>\n",
-                    sps_text_string(&plate->csv));
-}
-
 /* At most TITLE_MAX bytes, never within a character. */
 static void cut_title(const char *title, struct sps_text *out)
 {
@@ -174,7 +106,7 @@ static void cut_title(const char *title, struct sps_text *out)
 
 /* Slice and draw one setting; *drawn grows when there was something. */
 static enum sps_status make_plate(const struct sps_view *view,
-                                  struct sps_drawing *drawing, struct plate *plate,
+                                  struct sps_drawing *drawing, struct sps_plate *plate,
                                   int64_t setting, int64_t *drawn, struct sps_text *html)
 {
     struct sps_text path = {0};
@@ -196,7 +128,7 @@ static enum sps_status make_plate(const struct sps_view *view,
     if (status == SPS_OK && !drawing->missing)
         status = draw(drawing, plate);
     if (status == SPS_OK)
-        put_plate(plate, html);
+        sps_plate_put(plate, html);
     sps_text_free(&path);
     return status;
 }
@@ -232,9 +164,9 @@ static enum sps_status make_figure(const struct sps_view *view,
 
     for (; setting < view->setting_count && drawn < SHOWN && status == SPS_OK;
          setting++) {
-        struct plate plate = {.figure = figure};
+        struct sps_plate plate = {.figure = figure};
         status = make_plate(view, drawing, &plate, setting, &drawn, &plates);
-        plate_free(&plate);
+        sps_plate_free(&plate);
     }
     if (status == SPS_OK)
         status = sps_text_check(&plates);

@@ -105,6 +105,24 @@ static enum sps_status write_page(const struct sps_view *view, const char *out_h
     return status;
 }
 
+/* Folders go by their whole paths where the last parts do not tell them apart. */
+static enum sps_status tell_apart(struct sps_source *sources, int64_t count)
+{
+    bool same = false;
+
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t j = 0; j < i; j++)
+            same = same || strcmp(sources[i].name, sources[j].name) == 0;
+    for (int64_t i = 0; i < count && same; i++) {
+        char *whole = strdup(sources[i].folder);
+        if (!whole)
+            return sps_fail(SPS_ENOMEM, "no memory for a folder's name");
+        free(sources[i].name);
+        sources[i].name = whole;
+    }
+    return SPS_OK;
+}
+
 enum sps_status sps_report_write(const char *const *folders, int64_t count,
                                  const char *out_html, const char *datadir,
                                  const char *gnuplot)
@@ -117,6 +135,8 @@ enum sps_status sps_report_write(const char *const *folders, int64_t count,
         return sps_fail(SPS_ENOMEM, "no memory for %lld folders", (long long)count);
     for (int64_t i = 0; i < count && status == SPS_OK; i++)
         status = sps_source_read(folders[i], &sources[i]);
+    if (status == SPS_OK)
+        status = tell_apart(sources, count);
     if (status == SPS_OK)
         status = sps_view_build(sources, count, &view);
     if (status == SPS_OK) {

@@ -105,3 +105,16 @@ enum sps_status sps_source_number(const struct sps_source *source, enum sps_csv 
 {
     return sps_table_number(&source->table[file], row, source->at[file][column], value);
 }
+
+int sps_source_data_length(const struct sps_source *source, enum sps_csv file,
+                           int64_t row)
+{
+    const char *label = sps_source_text(source, file, row, SPS_R_data_label);
+    const char *layer = sps_source_text(source, file, row, SPS_R_layer);
+    size_t length = strlen(label), n = strlen(layer), mark = strlen(" layer=");
+
+    if (n && length > n + mark && strcmp(label + length - n, layer) == 0 &&
+        strncmp(label + length - n - mark, " layer=", mark) == 0)
+        length -= n + mark;
+    return (int)length;
+}

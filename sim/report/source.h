@@ -27,4 +27,8 @@ const char *sps_source_text(const struct sps_source *source, enum sps_csv file,
 enum sps_status sps_source_number(const struct sps_source *source, enum sps_csv file,
                                   int64_t row, size_t column, double *value);
 
+/* Bytes of a row's data_label without " layer=N": layers are averaged. */
+int sps_source_data_length(const struct sps_source *source, enum sps_csv file,
+                           int64_t row);
+
 #endif

@@ -12,26 +12,14 @@ static const char *id(const struct sps_source *source, enum sps_csv file, int64_
     return sps_source_text(source, file, row, column);
 }
 
-/* data_label without " layer=N": layers are averaged. */
-static int data_length(const struct sps_source *source, enum sps_csv file, int64_t row)
-{
-    const char *label = id(source, file, row, SPS_R_data_label);
-    const char *layer = id(source, file, row, SPS_R_layer);
-    size_t length = strlen(label), n = strlen(layer), mark = strlen(" layer=");
-
-    if (n && length > n + mark && strcmp(label + length - n, layer) == 0 &&
-        strncmp(label + length - n - mark, " layer=", mark) == 0)
-        length -= n + mark;
-    return (int)length;
-}
-
 /* The ID columns stand at the same place in all three files. */
 static void put_key(const struct sps_source *source, enum sps_csv file, int64_t row,
                     struct sps_text *key)
 {
     sps_text_printf(key, "%s\037%s\037%s\037%.*s\037%s\037%s\037%s\037%s", source->folder,
                     id(source, file, row, SPS_R_phase),
-                    id(source, file, row, SPS_R_backend), data_length(source, file, row),
+                    id(source, file, row, SPS_R_backend),
+                    sps_source_data_length(source, file, row),
                     id(source, file, row, SPS_R_data_label),
                     id(source, file, row, SPS_R_dtype), id(source, file, row, SPS_R_t),
                     id(source, file, row, SPS_R_s), id(source, file, row, SPS_R_label));
@@ -140,89 +128,6 @@ static void finish(struct sps_view *view, int64_t (*measured)[SPS_R_COUNT])
     view->hot = hot && !cold;
 }
 
-/* The word " length=N" of a data label, and its size; 0: there is none. */
-static const char *length_word(const char *data, size_t *size)
-{
-    const char *word = strstr(data, " length=");
-
-    *size = word ? 1 + strcspn(word + 1, " ") : 0;
-    return word ? word : data + strlen(data);
-}
-
-/* "8192 keys", "1 row" */
-static void put_count(const char *count, const char *what, struct sps_text *text)
-{
-    sps_text_printf(text, ", %s %s%s", count, what, strcmp(count, "1") == 0 ? "" : "s");
-}
-
-/* The data without its layer and, in the family's name, without its length; the title
- * leaves the length out when the number of keys says the same. */
-static enum sps_status describe(const struct sps_entry *e, struct sps_text *title,
-                                struct sps_text *family)
-{
-    struct sps_text data = {0}, rest = {0};
-    const char *s = sps_entry_text(e, SPS_R_s);
-    size_t size, mark = strlen(" length=");
-
-    sps_text_append(&data, sps_entry_text(e, SPS_R_data_label),
-                    (size_t)data_length(e->source, SPS_CSV_RESULTS, e->row));
-    const char *whole = sps_text_string(&data), *word = length_word(whole, &size);
-    bool same = size == mark + strlen(s) && strncmp(word + mark, s, strlen(s)) == 0;
-    sps_text_printf(&rest, ", %s, %s, %s", sps_entry_text(e, SPS_R_phase),
-                    sps_entry_text(e, SPS_R_backend), sps_entry_text(e, SPS_R_dtype));
-    sps_text_printf(family, "%.*s%s%s", (int)(word - whole), whole, word + size,
-                    sps_text_string(&rest));
-    sps_text_append(title, whole, (size_t)(word - whole));
-    sps_text_put(title, same ? word + size : word);
-    put_count(s, "key", title);
-    put_count(sps_entry_text(e, SPS_R_t), "row", title);
-    sps_text_put(title, sps_text_string(&rest));
-    bool failed = data.failed || rest.failed || title->failed || family->failed;
-    sps_text_free(&data);
-    sps_text_free(&rest);
-    return failed ? sps_fail(SPS_ENOMEM, "no memory for the names of settings") : SPS_OK;
-}
-
-/* settings[] has room for one an entry. */
-static enum sps_status place(struct sps_view *view, struct sps_entry *e)
-{
-    struct sps_text title = {0}, family = {0};
-    enum sps_status status = describe(e, &title, &family);
-
-    for (int64_t i = 0; i < view->setting_count && status == SPS_OK; i++)
-        if (strcmp(view->settings[i].title, title.data) == 0)
-            e->setting = i;
-    if (status == SPS_OK && e->setting < 0) {
-        e->setting = view->setting_count++;
-        view->settings[e->setting] =
-            (struct sps_setting){title.data, family.data, e->value[SPS_R_s]};
-        return SPS_OK;
-    }
-    sps_text_free(&title);
-    sps_text_free(&family);
-    return status;
-}
-
-/* gnuplot reads names from CSV, but no doubled quotes and no line breaks in them. */
-static void make_plain(char *name)
-{
-    for (char *c = name; c && *c; c++)
-        if (*c == '"' || (unsigned char)*c < ' ')
-            *c = *c == '"' ? '\'' : ' ';
-}
-
-static enum sps_status name_entry(const struct sps_view *view, struct sps_entry *e)
-{
-    struct sps_text name = {0};
-
-    if (view->source_count > 1)
-        sps_text_printf(&name, "%s: ", e->source->name);
-    sps_text_put(&name, sps_entry_text(e, SPS_R_label));
-    e->name = name.data;
-    make_plain(e->name);
-    return sps_text_check(&name);
-}
-
 static enum sps_status build(struct sps_view *view, int64_t rows)
 {
     int64_t(*measured)[SPS_R_COUNT] = calloc((size_t)rows + 1, sizeof *measured);
@@ -240,14 +145,14 @@ static enum sps_status build(struct sps_view *view, int64_t rows)
         finish(view, measured);
     free(measured);
     for (int64_t i = 0; i < view->entry_count && status == SPS_OK; i++) {
-        status = name_entry(view, &view->entries[i]);
+        status = sps_entry_name(view, &view->entries[i]);
         if (status == SPS_OK && view->entries[i].points)
-            status = place(view, &view->entries[i]);
+            status = sps_entry_place(view, &view->entries[i]);
     }
     if (status == SPS_OK)
         status = sps_view_name_series(view);
     for (int64_t i = 0; i < view->entry_count; i++)
-        make_plain(view->entries[i].series);
+        sps_entry_plain(view->entries[i].series);
     return status;
 }
 

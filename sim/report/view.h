@@ -63,6 +63,16 @@ const char *sps_entry_text(const struct sps_entry *entry, enum sps_result_column
 enum sps_result_column sps_view_time(const struct sps_view *view,
                                      enum sps_result_column cold);
 
+/* ---- steps of sps_view_build ---- */
+
+/* Put an entry into its setting, a new one where there is none yet; settings[] has room.
+ */
+enum sps_status sps_entry_place(struct sps_view *view, struct sps_entry *entry);
+enum sps_status sps_entry_name(const struct sps_view *view, struct sps_entry *entry);
+
+/* gnuplot reads names from CSV, but no doubled quotes and no line breaks in them. */
+void sps_entry_plain(char *name);
+
 /* Name every entry's series (series.c). */
 enum sps_status sps_view_name_series(struct sps_view *view);
 

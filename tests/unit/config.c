@@ -425,5 +425,7 @@ int main(void)
 
     if (srcdir && chdir(srcdir) != 0)
         return 99;
+    if (access(SAMPLE, R_OK) != 0)
+        return puts("1..0 # SKIP the sample recording is not here"), 0;
     return tap_run("config", tests);
 }
