@@ -6,6 +6,7 @@
 static const struct sps_column results[] = {SPS_RESULT_COLUMNS(X)};
 static const struct sps_column heads[] = {SPS_HEAD_COLUMNS(X)};
 static const struct sps_column stages[] = {SPS_STAGE_COLUMNS(X)};
+static const struct sps_column rows[] = {SPS_ROW_COLUMNS(X)};
 
 #undef X
 
@@ -16,5 +17,7 @@ const struct sps_csv_file sps_csv_files[] = {
                        SPS_H_COUNT},
     [SPS_CSV_STAGES] = {"stages.csv", "cost and time of each stage of each point", stages,
                         SPS_S_COUNT},
-    [SPS_CSV_COUNT] = {0},
+    [SPS_CSV_ROWS] = {"rows.csv.gz", "on request: one line a measured row and query head",
+                      rows, sizeof rows / sizeof *rows},
+    [SPS_CSV_ROWS + 1] = {0},
 };

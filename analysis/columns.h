@@ -170,6 +170,16 @@
     X(bytes_model, "byte", REAL, ">= 0", "predicted")                                    \
     SPS_TIME_COLUMNS(X)
 
+/* rows.csv.gz, on request: one line a measured row and query head. */
+#define SPS_ROW_COLUMNS(X)                                                               \
+    X(point_id, "", TEXT, "", "the point's id in results.csv")                           \
+    X(row, "", COUNT, ">= 0", "packed query row of the data")                            \
+    X(head, "", COUNT, ">= 0", "query head, as the recording numbers it")                \
+    X(recall_mass, "", REAL, "0..1", "true attention mass of the tokens read")           \
+    X(tokens_read, "tokens", COUNT, ">= 0", "tokens read")                               \
+    X(error_rel_l2, "", REAL, ">= 0",                                                    \
+      "norm(o_full - o) / norm(o_full); empty where o_full is 0")
+
 enum sps_column_kind { SPS_TEXT, SPS_COUNT, SPS_REAL };
 
 struct sps_column {
@@ -213,6 +223,13 @@ struct sps_csv_file {
 };
 
 extern const struct sps_csv_file sps_csv_files[]; /* ends with a zero entry */
-enum sps_csv { SPS_CSV_RESULTS, SPS_CSV_HEADS, SPS_CSV_STAGES, SPS_CSV_COUNT };
+/* SPS_CSV_ROWS stands apart: compressed, and there on request only. */
+enum sps_csv {
+    SPS_CSV_RESULTS,
+    SPS_CSV_HEADS,
+    SPS_CSV_STAGES,
+    SPS_CSV_COUNT,
+    SPS_CSV_ROWS = SPS_CSV_COUNT
+};
 
 #endif

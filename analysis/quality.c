@@ -291,14 +291,21 @@ enum sps_status sps_quality_merge(const struct sps_quality *parts, int64_t n,
         status = sps_calloc((size_t)recall * sizeof(double), (void **)&sum.recall);
     if (status == SPS_OK)
         status = sps_calloc((size_t)error * sizeof(double), (void **)&sum.error);
+    sum.count = n ? parts[0].count : 0;
+    if (status == SPS_OK)
+        status =
+            sps_calloc((size_t)(heads * sum.count) * sizeof *sum.row, (void **)&sum.row);
     if (status != SPS_OK) {
         sps_quality_free(&sum);
         return status;
     }
     for (int64_t i = 0; i < n; i++) {
-        if (parts[i].heads)
+        if (parts[i].heads) {
             memcpy(sum.head + sum.heads, parts[i].head,
                    (size_t)parts[i].heads * sizeof *sum.head);
+            memcpy(sum.row + sum.heads * sum.count, parts[i].row,
+                   (size_t)(parts[i].heads * sum.count) * sizeof *sum.row);
+        }
         sum.heads += parts[i].heads;
         sum.pairs += parts[i].pairs;
         append(parts[i].recall, parts[i].recall_n, sum.recall, &sum.recall_n);
@@ -314,5 +321,6 @@ void sps_quality_free(struct sps_quality *quality)
     free(quality->head);
     free(quality->recall);
     free(quality->error);
+    free(quality->row);
     *quality = (struct sps_quality){0};
 }

@@ -30,6 +30,11 @@ struct sps_quality_in {
     int64_t needle_count;
 };
 
+/* One measured row and head; NaN: the row sees nothing. */
+struct sps_row_quality {
+    double recall_mass, tokens_read;
+};
+
 struct sps_quality {
     int64_t heads;
     double (*head)[SPS_Q_COUNT]; /* [heads]; NaN: not measured */
@@ -37,6 +42,8 @@ struct sps_quality {
     double pairs;           /* pairs read by index and band, measured rows, all heads */
     double *recall, *error; /* recall_mass, error_rel_l2 of each (row, head), sorted */
     int64_t recall_n, error_n;
+    struct sps_row_quality *row; /* [heads, count] in the order measured */
+    int64_t count;
 };
 
 /* Measure; sps_quality_free() ends `out`.  Threads: dev->threads. */

@@ -90,6 +90,8 @@ struct sps_tally {
     const struct sps_quality_in *in;
     struct sps_mean (*mean)[SPS_Q_COUNT]; /* [h] */
     struct sps_row_samples recall, error; /* [h, count] */
+    struct sps_row_quality *row;          /* [h, count] */
+    int64_t *rows;                        /* [h] filled so far */
     double visible;                       /* keys that the measured rows see, one head */
 };
 

@@ -37,6 +37,9 @@ enum sps_status sps_tally_begin(const struct sps_quality_in *in, struct sps_tall
 {
     t->in = in;
     SPS_TRY(sps_calloc((size_t)in->shape->h * sizeof *t->mean, (void **)&t->mean));
+    size_t rows = (size_t)(in->shape->h * in->count);
+    SPS_TRY(sps_calloc(rows * sizeof *t->row, (void **)&t->row));
+    SPS_TRY(sps_calloc((size_t)in->shape->h * sizeof *t->rows, (void **)&t->rows));
     SPS_TRY(samples_begin(in->shape->h, in->count, &t->recall));
     return samples_begin(in->shape->h, in->count, &t->error);
 }
@@ -45,6 +48,7 @@ void sps_tally_end(struct sps_tally *t)
 {
     free(t->mean), free(t->recall.x), free(t->recall.n);
     free(t->error.x), free(t->error.n);
+    free(t->row), free(t->rows);
 }
 
 void sps_tally_add(struct sps_tally *t, int64_t head, const double *value)
@@ -61,6 +65,8 @@ void sps_tally_add(struct sps_tally *t, int64_t head, const double *value)
             t->mean[to][m].n++;
         }
     }
+    t->row[head * t->in->count + t->rows[head]++] =
+        (struct sps_row_quality){recall, value[SPS_Q_tokens_read]};
     if (!isnan(recall))
         t->recall.x[head * t->in->count + t->recall.n[head]++] = recall;
 }
@@ -145,5 +151,8 @@ void sps_tally_finish(struct sps_tally *t, struct sps_quality *out)
         out->pairs += t->mean[head][SPS_Q_tokens_read].sum;
     hand_over(&t->recall, t, out->heads, &out->recall, &out->recall_n);
     hand_over(&t->error, t, out->heads, &out->error, &out->error_n);
+    out->row = t->row;
+    out->count = t->in->count;
+    t->row = NULL;
     sps_quality_reduce(out);
 }

@@ -38,6 +38,7 @@ struct sps_measure {
     double seconds;
     int64_t cold, hot; /* bools */
     int64_t reference; /* bool: error of full against ref */
+    int64_t per_row;   /* bool: write rows.csv.gz too */
 };
 
 /* One thing to run: a row of results.csv. */

@@ -23,6 +23,8 @@ const struct sps_config_key sps_config_keys[] = {
      "query rows measured; N: evenly spaced"},
     {"measure.quality.reference", "true or false", "false",
      "also the error of full attention against the reference"},
+    {"measure.quality.per_row", "true or false", "false",
+     "also write rows.csv.gz: one line a measured row and head"},
     {"measure.time", "true, false or a mapping", "true", "times"},
     {"measure.time.samples", "1..1000000", "30", "timed passes at most"},
     {"measure.time.seconds", "0.001..86400", "10", "seconds of timed passes at most"},

@@ -9,6 +9,8 @@ static const struct sps_option table[] = {
      "measured rows"},
     {"reference", SPS_OPT_BOOL, SPS_LIST_NONE, AT(reference), "false", 0, 0, NULL, NULL,
      "error of full attention against the reference"},
+    {"per_row", SPS_OPT_BOOL, SPS_LIST_NONE, AT(per_row), "false", 0, 0, NULL, NULL,
+     "write rows.csv.gz: one line a measured row and head"},
     {"samples", SPS_OPT_INT, SPS_LIST_NONE, AT(samples), "30", 1, 1000000, NULL, NULL,
      "timed passes at most"},
     {"seconds", SPS_OPT_REAL, SPS_LIST_NONE, AT(seconds), "10", 0.001, 86400, NULL, NULL,
@@ -90,8 +92,10 @@ static enum sps_status read_part(struct sps_measure *m, const struct sps_yaml *v
 static enum sps_status read_quality(void *into, const struct sps_yaml *value,
                                     struct sps_config *config)
 {
-    static const struct sps_section sections[] = {
-        {"rows", false, read_rows}, {"reference", false, read_option}, {0}};
+    static const struct sps_section sections[] = {{"rows", false, read_rows},
+                                                  {"reference", false, read_option},
+                                                  {"per_row", false, read_option},
+                                                  {0}};
     struct sps_measure *m = into;
 
     return read_part(m, value, sections, &m->quality, config);

@@ -11,6 +11,7 @@
 
 #include "base/csv.h"
 #include "base/tensor.h"
+#include "sim/run/gzip.h"
 #include "sim/run/record.h"
 
 enum { FILE_BYTES_MAX = 1 << 30 };
@@ -70,14 +71,31 @@ bool sps_folder_done(const struct sps_folder *folder, const char *id)
 }
 
 /* The file's whole lines only: a torn last one is a point that was not finished. */
-static enum sps_status read_whole_lines(const char *path, struct sps_text *text)
+static enum sps_status read_whole_lines(const char *path, enum sps_csv file,
+                                        struct sps_text *text)
 {
-    SPS_TRY(sps_text_read(text, path, FILE_BYTES_MAX));
+    SPS_TRY(file == SPS_CSV_ROWS ? sps_gunzip_file(path, text)
+                                 : sps_text_read(text, path, FILE_BYTES_MAX));
     while (text->length && text->data[text->length - 1] != '\n')
         text->length--;
     if (text->data)
         text->data[text->length] = '\0';
     return SPS_OK;
+}
+
+/* Replace a CSV file, packed where it is kept packed. */
+static enum sps_status save_file(enum sps_csv file, const struct sps_text *text,
+                                 const char *path)
+{
+    struct sps_text packed = {0};
+
+    if (file != SPS_CSV_ROWS)
+        return sps_text_save(text, path);
+    enum sps_status status = sps_gzip(text, &packed);
+    if (status == SPS_OK)
+        status = sps_text_save(&packed, path);
+    sps_text_free(&packed);
+    return status;
 }
 
 static enum sps_status check_header(const char *path, enum sps_csv file,
@@ -135,7 +153,7 @@ static enum sps_status repair(struct sps_folder *folder, enum sps_csv file,
 {
     struct sps_text text = {0}, kept = {0};
     struct sps_table table = {0};
-    enum sps_status status = read_whole_lines(path, &text);
+    enum sps_status status = read_whole_lines(path, file, &text);
 
     if (status == SPS_OK)
         status = check_header(path, file, &text);
@@ -146,7 +164,7 @@ static enum sps_status repair(struct sps_folder *folder, enum sps_csv file,
     if (status == SPS_OK)
         status = keep_done(folder, &table, &text, &kept);
     if (status == SPS_OK)
-        status = sps_text_save(&kept, path);
+        status = save_file(file, &kept, path);
     sps_table_free(&table);
     sps_text_free(&text);
     sps_text_free(&kept);
@@ -158,7 +176,7 @@ static enum sps_status start_file(enum sps_csv file, const char *path)
     struct sps_text header = {0};
 
     sps_record_header(file, &header);
-    enum sps_status status = sps_text_save(&header, path);
+    enum sps_status status = save_file(file, &header, path);
     sps_text_free(&header);
     return status;
 }
@@ -188,29 +206,30 @@ static enum sps_status open_file(struct sps_folder *folder, enum sps_csv file,
     return status;
 }
 
-static enum sps_status open_all(struct sps_folder *folder, enum sps_folder_mode mode)
+static enum sps_status open_all(struct sps_folder *folder, enum sps_folder_mode mode,
+                                bool detail)
 {
     SPS_TRY(make_folders(folder->path));
     SPS_TRY(take_lock(folder));
-    for (int file = 0; file < SPS_CSV_COUNT; file++)
+    for (int file = 0; file < SPS_CSV_COUNT + detail; file++)
         SPS_TRY(open_file(folder, (enum sps_csv)file, mode));
     return SPS_OK;
 }
 
-enum sps_status sps_folder_open(const char *path, enum sps_folder_mode mode,
+enum sps_status sps_folder_open(const char *path, enum sps_folder_mode mode, bool detail,
                                 struct sps_folder *folder)
 {
     *folder = (struct sps_folder){.path = strdup(path), .lock = -1};
-    for (int i = 0; i < SPS_CSV_COUNT; i++)
+    for (int i = 0; i <= SPS_CSV_COUNT; i++)
         folder->csv[i] = -1;
     if (!folder->path)
         return sps_fail(SPS_ENOMEM, "cannot allocate a path");
-    return open_all(folder, mode);
+    return open_all(folder, mode, detail);
 }
 
 void sps_folder_close(struct sps_folder *folder)
 {
-    for (int i = 0; folder->path && i < SPS_CSV_COUNT; i++)
+    for (int i = 0; folder->path && i <= SPS_CSV_COUNT; i++)
         if (folder->csv[i] >= 0)
             close(folder->csv[i]);
     if (folder->path && folder->lock >= 0)
@@ -237,6 +256,21 @@ static enum sps_status write_all(int fd, const struct sps_text *text, const char
     return SPS_OK;
 }
 
+/* Append one member to rows.csv.gz. */
+static enum sps_status append_packed(const struct sps_folder *folder,
+                                     const struct sps_text *rows)
+{
+    struct sps_text packed = {0};
+
+    if (folder->csv[SPS_CSV_ROWS] < 0 || !rows->length)
+        return SPS_OK;
+    enum sps_status status = sps_gzip(rows, &packed);
+    if (status == SPS_OK)
+        status = write_all(folder->csv[SPS_CSV_ROWS], &packed, "rows.csv.gz");
+    sps_text_free(&packed);
+    return status;
+}
+
 /* Keep the list sorted. */
 static enum sps_status add_done(struct sps_folder *folder, const char *id)
 {
@@ -255,8 +289,9 @@ static enum sps_status add_done(struct sps_folder *folder, const char *id)
 }
 
 enum sps_status sps_folder_append(struct sps_folder *folder, const char *id,
-                                  const struct sps_text rows[SPS_CSV_COUNT])
+                                  const struct sps_text rows[SPS_CSV_COUNT + 1])
 {
+    SPS_TRY(append_packed(folder, &rows[SPS_CSV_ROWS]));
     for (int file = SPS_CSV_COUNT - 1; file >= 0; file--) {
         SPS_TRY(sps_text_check(&rows[file]));
         SPS_TRY(write_all(folder->csv[file], &rows[file], sps_csv_files[file].name));

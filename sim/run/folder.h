@@ -22,23 +22,26 @@ enum { SPS_ID_SIZE = 17 }; /* 16 hex digits and the NUL */
 
 struct sps_folder {
     char *path;
-    int lock;                  /* descriptor of PATH/lock, -1: none */
-    int csv[SPS_CSV_COUNT];    /* descriptors, append only */
+    int lock; /* descriptor of PATH/lock, -1: none */
+    int csv[SPS_CSV_COUNT +
+            1];                /* descriptors, append only; the last: rows.csv.gz or -1 */
     char (*done)[SPS_ID_SIZE]; /* ids of finished points, sorted */
     int64_t done_count;
 };
 
-/* Create or reopen PATH; SPS_ECONFIG: it holds results, or another run holds the lock. */
-enum sps_status sps_folder_open(const char *path, enum sps_folder_mode mode,
+/* Create or reopen PATH, with rows.csv.gz if `detail`; SPS_ECONFIG: it holds results, or
+ * another run holds the lock. */
+enum sps_status sps_folder_open(const char *path, enum sps_folder_mode mode, bool detail,
                                 struct sps_folder *folder);
 void sps_folder_close(struct sps_folder *folder); /* tolerates a zeroed one */
 
 bool sps_folder_done(const struct sps_folder *folder, const char *id);
 
-/* Append the rows of a finished point, one text per CSV file; results.csv goes last and
+/* Append the rows of a finished point, one text per CSV file (the last one is
+ * compressed); results.csv goes last and
  * is synced.  From then on sps_folder_done(folder, id). */
 enum sps_status sps_folder_append(struct sps_folder *folder, const char *id,
-                                  const struct sps_text rows[SPS_CSV_COUNT]);
+                                  const struct sps_text rows[SPS_CSV_COUNT + 1]);
 
 /* Replace PATH/NAME at once. */
 enum sps_status sps_folder_save(const struct sps_folder *folder, const char *name,

@@ -149,6 +149,40 @@ static enum sps_status measure_quality(struct work *w, struct sps_quality *quali
     return sps_quality_measure(&in, quality);
 }
 
+static double row_error(const float *full, const float *o, int64_t dv)
+{
+    double error = 0, norm = 0;
+
+    for (int64_t x = 0; x < dv; x++) {
+        error += ((double)full[x] - o[x]) * ((double)full[x] - o[x]);
+        norm += (double)full[x] * full[x];
+    }
+    return norm > 0 ? sqrt(error / norm) : NAN;
+}
+
+/* Which rows were measured, and the error of each at each head of this part. */
+static enum sps_status keep_row_errors(struct work *w, struct sps_outcome *out)
+{
+    const struct sps_group *group = w->group;
+    int64_t h = w->part->input.problem.shape.h, dv = group->data.dv;
+    int64_t first = w->part->take.kv_head * (group->data.h / group->data.g);
+    void *mem;
+
+    if (!out->row_of) {
+        SPS_TRY(sps_calloc((size_t)w->count * sizeof(int64_t), &mem));
+        out->row_of = mem;
+        SPS_TRY(sps_calloc((size_t)(w->count * group->data.h) * sizeof(double), &mem));
+        out->row_error = mem;
+    }
+    for (int64_t i = 0; i < w->count; i++) {
+        out->row_of[i] = group->rows[w->rows[i]];
+        for (int64_t x = 0; x < h; x++)
+            out->row_error[(first + x) * w->count + i] = row_error(
+                w->o_full + (i * h + x) * dv, w->o + (w->at[i] * h + x) * dv, dv);
+    }
+    return SPS_OK;
+}
+
 static void add_costs(struct sps_cost *to, const struct sps_cost *from)
 {
     for (int s = 0; s < SPS_STAGE_COUNT; s++) {
@@ -218,6 +252,8 @@ static enum sps_status run_part(struct work *w, struct sps_outcome *out,
     SPS_TRY(place_needles(w));
     if (w->group->measure.quality && !w->point->method->idle)
         SPS_TRY(measure_quality(w, quality));
+    if (w->group->measure.quality && w->group->measure.per_row && !w->point->method->idle)
+        SPS_TRY(keep_row_errors(w, out));
     count(w, out);
     return w->group->measure.time ? time_all(w, out) : SPS_OK;
 }
@@ -307,6 +343,8 @@ enum sps_status sps_point_measure(const struct sps_point *point, struct sps_grou
 void sps_outcome_free(struct sps_outcome *outcome)
 {
     sps_quality_free(&outcome->quality);
+    free(outcome->row_of);
+    free(outcome->row_error);
     free(outcome->cold);
     free(outcome->hot);
     *outcome = (struct sps_outcome){0};

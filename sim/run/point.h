@@ -13,11 +13,13 @@ struct sps_outcome {
     struct sps_cost counted[SPS_STAGE_COUNT], model[SPS_STAGE_COUNT];
     double flops_dense;
     double density_requested;
-    double memory_predicted;        /* bytes */
-    double memory_peak;             /* bytes; NaN: unknown */
-    double error_full_ref;          /* NaN: not asked */
-    int64_t t;                      /* rows run */
-    char note[64];                  /* gates */
+    double memory_predicted; /* bytes */
+    double memory_peak;      /* bytes; NaN: unknown */
+    double error_full_ref;   /* NaN: not asked */
+    int64_t t;               /* rows run */
+    char note[64];           /* gates */
+    int64_t *row_of;         /* [quality.count] packed row of the data; owned */
+    double *row_error;       /* [heads, quality.count] error_rel_l2; owned, or NULL */
     struct sps_samples *cold, *hot; /* owned; NULL: not timed */
 };
 

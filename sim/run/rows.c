@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/csv.h"
 #include "base/sha256.h"
 #include "sim/run/version.h"
 
@@ -46,11 +47,11 @@ enum sps_status sps_point_id(const struct sps_point *point, const struct sps_mea
     sps_text_printf(&text, "|%s|%s|%s|%s|%llu|%s", point->method->name, input_sha256,
                     backend, sps_dtype_name(point->dtype),
                     (unsigned long long)point->seed, sps_phase_name(point->phase));
-    sps_text_printf(&text, "|%lld %lld %lld %lld %lld %g %lld %lld %lld|%s",
+    sps_text_printf(&text, "|%lld %lld %lld %lld %lld %g %lld %lld %lld %lld|%s",
                     (long long)m->quality, (long long)m->rows, (long long)m->rows_last,
                     (long long)m->time, (long long)m->samples, m->seconds,
                     (long long)m->cold, (long long)m->hot, (long long)m->reference,
-                    sps_code_version());
+                    (long long)m->per_row, sps_code_version());
     enum sps_status status = sps_text_check(&text);
     if (status == SPS_OK)
         status = sps_sha256_new(&sha);
@@ -303,6 +304,28 @@ static enum sps_status write_stages(const struct sps_outcome *out,
     sps_record_write(&r, text);
     sps_record_free(&r);
     return SPS_OK;
+}
+
+void sps_rows_detail(const struct sps_data *data, const struct sps_outcome *out,
+                     const char *id, struct sps_text *text)
+{
+    struct sps_csv_row line = {.text = text};
+
+    for (int64_t x = 0; out->row_error && x < out->quality.heads; x++)
+        for (int64_t i = 0; i < out->quality.count; i++) {
+            int64_t at = x * out->quality.count + i;
+            const struct sps_row_quality *row = &out->quality.row[at];
+            sps_csv_row_text(&line, id);
+            sps_csv_row_count(&line, out->row_of[i]);
+            sps_csv_row_count(&line, data->heads[x]);
+            sps_csv_row_real(&line, row->recall_mass);
+            sps_csv_row_real(&line, row->tokens_read);
+            if (isnan(out->row_error[at]))
+                sps_csv_row_none(&line);
+            else
+                sps_csv_row_real(&line, out->row_error[at]);
+            sps_csv_row_end(&line);
+        }
 }
 
 enum sps_status sps_rows_write(const struct sps_point *point,

@@ -19,6 +19,10 @@ void sps_rows_identify(const struct sps_point *point, const char *id, const char
                        struct sps_record *record);
 void sps_rows_shape(const struct sps_data *data, struct sps_record *record);
 
+/* Append the lines of rows.csv.gz, uncompressed; none when they were not asked for. */
+void sps_rows_detail(const struct sps_data *data, const struct sps_outcome *outcome,
+                     const char *id, struct sps_text *text);
+
 /* Append the rows of a point that ran, or of one that could not. */
 enum sps_status sps_rows_write(const struct sps_point *point,
                                const struct sps_group *group,

@@ -102,13 +102,16 @@ static enum sps_status measure(struct run *run, const struct sps_point *point,
     outcome.memory_peak = sps_memory_peak();
     if (status == SPS_OK)
         status = sps_rows_write(point, &run->group, &outcome, &run->roofs, result, rows);
+    if (status == SPS_OK)
+        sps_rows_detail(&run->group.data, &outcome, result->cells[SPS_R_point_id].text,
+                        &rows[SPS_CSV_ROWS]);
     sps_outcome_free(&outcome);
     return status;
 }
 
 /* Measure into rows; a failure becomes a row too, an interruption none. */
 static enum sps_status make_rows(struct run *run, const struct sps_point *point,
-                                 const char *id, struct sps_text rows[SPS_CSV_COUNT])
+                                 const char *id, struct sps_text rows[SPS_CSV_COUNT + 1])
 {
     struct sps_record result;
 
@@ -118,7 +121,7 @@ static enum sps_status make_rows(struct run *run, const struct sps_point *point,
     run->counts->ok += status == SPS_OK;
     if (status != SPS_OK && status != SPS_EINTERRUPTED) {
         run->counts->failed++;
-        for (int i = 0; i < SPS_CSV_COUNT; i++)
+        for (int i = 0; i <= SPS_CSV_COUNT; i++)
             sps_text_clear(&rows[i]);
         sps_rows_fail(status, sps_error(), &result, rows);
         status = SPS_OK;
@@ -129,7 +132,7 @@ static enum sps_status make_rows(struct run *run, const struct sps_point *point,
 
 static enum sps_status run_point(struct run *run, const struct sps_point *point)
 {
-    struct sps_text rows[SPS_CSV_COUNT] = {{0}};
+    struct sps_text rows[SPS_CSV_COUNT + 1] = {{0}};
     char id[SPS_ID_SIZE];
 
     SPS_TRY(hash_input(run, point->data));
@@ -142,7 +145,7 @@ static enum sps_status run_point(struct run *run, const struct sps_point *point)
     enum sps_status status = make_rows(run, point, id, rows);
     if (status == SPS_OK)
         status = sps_folder_append(&run->folder, id, rows);
-    for (int i = 0; i < SPS_CSV_COUNT; i++)
+    for (int i = 0; i <= SPS_CSV_COUNT; i++)
         sps_text_free(&rows[i]);
     return status;
 }
@@ -181,7 +184,8 @@ static enum sps_status run_all(struct run *run)
     SPS_TRY(sps_experiment_load(o->config, o->set, o->set_count, &run->experiment));
     choose_backends(run);
     run->counts->total = run->experiment.count;
-    SPS_TRY(sps_folder_open(o->folder, o->mode, &run->folder));
+    SPS_TRY(sps_folder_open(o->folder, o->mode, run->experiment.measure.per_row,
+                            &run->folder));
     SPS_TRY(save_config(run));
     SPS_TRY(sps_manifest_new(o->config, o->argc, o->argv, &run->manifest));
     enum sps_status status = run_points(run);

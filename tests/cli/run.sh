@@ -33,3 +33,10 @@ columns label out/results.csv | tr '\r\n' '  '; echo
 columns point_id out/heads.csv | sort | uniq -c | awk '{ print $1 }' | tr '\n' ' '; echo
 $sparsescope run tiny.yaml --dry-run --backend ref --set 'methods[1].topk=3' | awk '{ $NF = ""; print }'
 ls out
+# One line a measured row and head, on request; a torn member is repaired.
+$sparsescope run tiny.yaml -o rows -q --backend cpu --set measure.quality.per_row=true; echo "exit $?"
+zcat rows/rows.csv.gz | wc -l
+head -c -20 rows/rows.csv.gz >torn && mv torn rows/rows.csv.gz
+head -n 3 rows/results.csv >kept && mv kept rows/results.csv
+$sparsescope run tiny.yaml -o rows -q --backend cpu --set measure.quality.per_row=true --resume; echo "exit $?"
+zcat rows/rows.csv.gz | cut -d, -f1 | sort | uniq -c | awk '{ print $1 }' | tr '\n' ' '; echo
