@@ -48,8 +48,8 @@ static enum sps_status by_rows(struct sps_device *dev, const struct sps_shape *s
 
 enum sps_status sps_cuda_attend(struct sps_device *dev, const struct sps_shape *shape,
                                 const struct sps_qkv *in, const struct sps_index *index,
-                                const struct sps_band *band, struct sps_rows rows, float *o,
-                                float *lse)
+                                const struct sps_band *band, struct sps_rows rows,
+                                float *o, float *lse)
 {
     struct sps_band none = {false, 0, 0};
     struct attend_args a;

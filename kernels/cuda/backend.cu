@@ -39,7 +39,8 @@ static enum sps_status fill_state(struct cuda_state *state)
 {
     CUDA_TRY(cudaGetDeviceProperties(&state->prop, state->id));
     if (state->prop.major < 8)
-        return sps_fail(SPS_ENOTSUP, "%s has compute capability %d.%d: 8.0 or newer is needed",
+        return sps_fail(SPS_ENOTSUP,
+                        "%s has compute capability %d.%d: 8.0 or newer is needed",
                         state->prop.name, state->prop.major, state->prop.minor);
     CUDA_TRY(cudaStreamCreateWithFlags(&state->stream, cudaStreamNonBlocking));
     for (int i = 0; i < SPS_MARKS; i++)
@@ -130,7 +131,8 @@ static void free_cuda(struct sps_device *dev, void *mem)
     cudaFree(mem);
 }
 
-static enum sps_status copy(struct sps_device *dev, void *to, const void *from, size_t bytes)
+static enum sps_status copy(struct sps_device *dev, void *to, const void *from,
+                            size_t bytes)
 {
     struct cuda_state *state = cuda_state_of(dev);
 

@@ -12,7 +12,8 @@ struct combine_args {
 };
 
 /* Elements a.begin + i * WIDE; WIDE divides dv. */
-template <int WIDE> static __global__ void combine(const __grid_constant__ struct combine_args a)
+template <int WIDE>
+static __global__ void combine(const __grid_constant__ struct combine_args a)
 {
     int64_t i = a.begin + (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) * WIDE;
     float sum[WIDE] = {};
@@ -37,16 +38,17 @@ template <int WIDE> static __global__ void combine(const __grid_constant__ struc
 }
 
 enum sps_status sps_cuda_combine(struct sps_device *dev, const struct sps_shape *shape,
-                                 int64_t parts, const float *const *part, const float *gate,
-                                 const float *constant, struct sps_rows rows, float *o)
+                                 int64_t parts, const float *const *part,
+                                 const float *gate, const float *constant,
+                                 struct sps_rows rows, float *o)
 {
     cudaStream_t stream = cuda_state_of(dev)->stream;
     struct combine_args a = {};
 
     dev->impl = "combine";
     if (parts > PARTS)
-        return sps_fail(SPS_ENOTSUP, "%lld branches: at most %d on cuda", (long long)parts,
-                        PARTS);
+        return sps_fail(SPS_ENOTSUP, "%lld branches: at most %d on cuda",
+                        (long long)parts, PARTS);
     for (int64_t b = 0; b < parts; b++) {
         a.part[b] = part[b];
         a.constant[b] = gate ? 0 : constant[b];

@@ -25,8 +25,9 @@ static __global__ void mean(const __grid_constant__ struct window_args a, int64_
 }
 
 enum sps_status sps_cuda_windows(struct sps_device *dev, const struct sps_shape *shape,
-                                 const struct sps_tensor *x, const struct sps_compression *by,
-                                 float *out, struct window_args *a)
+                                 const struct sps_tensor *x,
+                                 const struct sps_compression *by, float *out,
+                                 struct window_args *a)
 {
     size_t bytes = (size_t)(shape->n + 1) * sizeof(int64_t);
     const void *to;
@@ -47,7 +48,8 @@ enum sps_status sps_cuda_windows(struct sps_device *dev, const struct sps_shape 
     return SPS_OK;
 }
 
-enum sps_status sps_cuda_compress_mean(struct sps_device *dev, const struct sps_shape *shape,
+enum sps_status sps_cuda_compress_mean(struct sps_device *dev,
+                                       const struct sps_shape *shape,
                                        const struct sps_tensor *x,
                                        const struct sps_compression *by, float *out)
 {
@@ -57,7 +59,8 @@ enum sps_status sps_cuda_compress_mean(struct sps_device *dev, const struct sps_
     SPS_TRY(sps_cuda_windows(dev, shape, x, by, out, &a));
     int64_t count = a.m * a.g * a.d;
     if (count > 0)
-        mean<<<(unsigned)((count + 127) / 128), 128, 0, cuda_state_of(dev)->stream>>>(a, count);
+        mean<<<(unsigned)((count + 127) / 128), 128, 0, cuda_state_of(dev)->stream>>>(
+            a, count);
     CUDA_TRY(cudaGetLastError());
     return SPS_OK;
 }
@@ -101,7 +104,7 @@ enum sps_status sps_cuda_split(struct sps_device *dev, const float *x, int64_t c
         return SPS_OK;
     find_top<<<256, 256, 0, stream>>>(x, count, top);
     split<<<(unsigned)((count + 255) / 256), 256, 0, stream>>>(x, count, (__half *)high,
-                                                              (__half *)low, top);
+                                                               (__half *)low, top);
     CUDA_TRY(cudaGetLastError());
     return SPS_OK;
 }

@@ -31,7 +31,8 @@ SPS_DEVICE int64_t window_first(const struct window_args *a, int64_t m)
 }
 
 enum sps_status sps_cuda_windows(struct sps_device *dev, const struct sps_shape *shape,
-                                 const struct sps_tensor *x, const struct sps_compression *by,
-                                 float *out, struct window_args *a);
+                                 const struct sps_tensor *x,
+                                 const struct sps_compression *by, float *out,
+                                 struct window_args *a);
 
 #endif

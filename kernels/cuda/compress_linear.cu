@@ -5,10 +5,15 @@
 #include "kernels/cuda/compress.cuh"
 
 enum { ROWS = 64, COLUMNS = 128, DEPTH = 64, THREADS = 128 };
-enum { A_BYTES = ROWS * DEPTH * 2, B_BYTES = DEPTH * COLUMNS * 2, STAGE = A_BYTES + B_BYTES };
+enum {
+    A_BYTES = ROWS * DEPTH * 2,
+    B_BYTES = DEPTH * COLUMNS * 2,
+    STAGE = A_BYTES + B_BYTES
+};
 
 /* shift[g,d] = sum over i of pe[g,i] w[g,i,d]; a CTA of 32 columns x 32 parts. */
-static __global__ void shift_rows(const __grid_constant__ struct window_args a, float *shift)
+static __global__ void shift_rows(const __grid_constant__ struct window_args a,
+                                  float *shift)
 {
     __shared__ float part[32][33];
     int64_t d = blockIdx.x * 32 + threadIdx.x, g = blockIdx.y, depth = a.l * a.d;
@@ -34,14 +39,18 @@ SPS_DEVICE void load_stage(const struct window_args *a, const int64_t *first, in
 {
     const T *x = (const T *)a->x, *w = (const T *)a->w;
 
-    for (int i = threadIdx.x; i < ROWS * DEPTH / 8; i += THREADS) {
-        int r = i / (DEPTH / 8), c = i % (DEPTH / 8), d = from + c * 8;
+#pragma unroll
+    for (int k = 0; k < ROWS * DEPTH / 8 / THREADS; k++) {
+        int i = threadIdx.x + k * THREADS, r = i / (DEPTH / 8), c = i % (DEPTH / 8),
+            d = from + c * 8;
         bool valid = first[r] >= 0 && d < a->d;
         cp_async16(to + tile_at<DEPTH>(r, c),
                    valid ? x + ((first[r] + token) * a->g + kv) * a->d + d : x, valid);
     }
-    for (int i = threadIdx.x; i < DEPTH * COLUMNS / 8; i += THREADS) {
-        int r = i / (COLUMNS / 8), c = i % (COLUMNS / 8), d = column + c * 8;
+#pragma unroll
+    for (int k = 0; k < DEPTH * COLUMNS / 8 / THREADS; k++) {
+        int i = threadIdx.x + k * THREADS, r = i / (COLUMNS / 8), c = i % (COLUMNS / 8),
+            d = column + c * 8;
         bool valid = from + r < a->d && d < a->d;
         int64_t row = (kv * a->l + token) * a->d + from + r;
         cp_async16(to + A_BYTES + tile_at<COLUMNS>(r, c), valid ? w + row * a->d + d : w,
@@ -82,12 +91,14 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
         for (int kk = 0; kk < DEPTH / 16; kk++) {
             uint32_t left[4];
-            ldmatrix4(left, at + tile_at<DEPTH>(warp * 16 + (lane & 15), kk * 2 + lane / 16));
+            ldmatrix4(left,
+                      at + tile_at<DEPTH>(warp * 16 + (lane & 15), kk * 2 + lane / 16));
 #pragma unroll
             for (int n = 0; n < COLUMNS / 16; n++) {
                 uint32_t b[4];
-                ldmatrix4_t(b, at + A_BYTES +
-                                   tile_at<COLUMNS>((lane & 15) + kk * 16, n * 2 + lane / 16));
+                ldmatrix4_t(
+                    b, at + A_BYTES +
+                           tile_at<COLUMNS>((lane & 15) + kk * 16, n * 2 + lane / 16));
                 mma(T(), part[2 * n], left, b[0], b[1]);
                 mma(T(), part[2 * n + 1], left, b[2], b[3]);
             }
@@ -123,9 +134,9 @@ static __global__ void linear_simple(const __grid_constant__ struct window_args 
     for (int64_t j = 0; j < a.l; j++) {
         float sum = 0;
         for (int64_t c = 0; c < a.d; c++)
-            sum = __fmaf_rn(load_any(a.x, a.dtype, ((first + j) * a.g + kv) * a.d + c),
-                            load_any(a.w, a.w_dtype, ((kv * a.l + j) * a.d + c) * a.d + d),
-                            sum);
+            sum = __fmaf_rn(
+                load_any(a.x, a.dtype, ((first + j) * a.g + kv) * a.d + c),
+                load_any(a.w, a.w_dtype, ((kv * a.l + j) * a.d + c) * a.d + d), sum);
         total += sum;
     }
     a.out[i] = total + (a.shift ? a.shift[kv * a.d + d] : 0);
@@ -164,7 +175,8 @@ static enum sps_status put_shift(struct sps_device *dev, const struct sps_tensor
     return SPS_OK;
 }
 
-enum sps_status sps_cuda_compress_linear(struct sps_device *dev, const struct sps_shape *shape,
+enum sps_status sps_cuda_compress_linear(struct sps_device *dev,
+                                         const struct sps_shape *shape,
                                          const struct sps_tensor *x,
                                          const struct sps_tensor *pe,
                                          const struct sps_tensor *w,

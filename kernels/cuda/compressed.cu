@@ -1,6 +1,6 @@
 /* compressed.cu - attention over compressed keys with block scores, and with the choice
- * made from them: pass 1 is attention, pass 2 recomputes p = exp(c q.k - lse) and keeps its
- * sum over a group's heads, rows chunk by chunk, so that no [t,keys] matrix exists.
+ * made from them: pass 1 is attention, pass 2 recomputes p = exp(c q.k - lse) and keeps
+ * its sum over a group's heads, rows chunk by chunk, so that no [t,keys] matrix exists.
  */
 #include "kernels/check.h"
 #include "kernels/cuda/cuda.h"
@@ -12,8 +12,8 @@ struct job {
     const float *k_cmp, *v_cmp;
     const struct sps_compression *by;
     int64_t block, columns, chunk; /* columns: compressed keys of the longest sequence */
-    void *high, *low, *v; /* two terms of k, one of v (terms.cuh) */
-    uint32_t *top;        /* of k and of v */
+    void *high, *low, *v;          /* two terms of k, one of v (terms.cuh) */
+    uint32_t *top;                 /* of k and of v */
     float *sums, *lse;
     bool fits;
 };
@@ -42,8 +42,10 @@ static enum sps_status prepare(struct job *job, struct sps_rows rows, float *lse
     job->sums = (float *)sps_cuda_take(job->dev, (size_t)job->chunk * row);
     if (!job->fits)
         return SPS_OK;
-    SPS_TRY(sps_cuda_split(job->dev, job->k_cmp, m * shape->dk, job->high, job->low, job->top));
-    return sps_cuda_split(job->dev, job->v_cmp, m * shape->dv, job->v, NULL, job->top + 1);
+    SPS_TRY(sps_cuda_split(job->dev, job->k_cmp, m * shape->dk, job->high, job->low,
+                           job->top));
+    return sps_cuda_split(job->dev, job->v_cmp, m * shape->dv, job->v, NULL,
+                          job->top + 1);
 }
 
 static enum sps_status attend(const struct job *job, struct sps_rows rows, float *o)
@@ -107,8 +109,8 @@ static __global__ void write_scores(const __grid_constant__ struct geometry at,
 enum sps_status sps_cuda_compressed(struct sps_device *dev, const struct sps_shape *shape,
                                     const struct sps_tensor *q, const float *k_cmp,
                                     const float *v_cmp, const struct sps_compression *by,
-                                    int64_t block, struct sps_rows rows, float *o, float *lse,
-                                    float *scores)
+                                    int64_t block, struct sps_rows rows, float *o,
+                                    float *lse, float *scores)
 {
     struct job job = {dev, shape, q, k_cmp, v_cmp, by, block};
     int64_t blocks = sps_shape_blocks(shape, block);
@@ -120,26 +122,28 @@ enum sps_status sps_cuda_compressed(struct sps_device *dev, const struct sps_sha
     const char *impl = dev->impl;
     struct score_source from = source_of(&job);
     for (int64_t row = rows.begin; row < rows.end; row += job.chunk) {
-        struct sps_rows part = {row, row + job.chunk < rows.end ? row + job.chunk : rows.end};
+        struct sps_rows part = {row,
+                                row + job.chunk < rows.end ? row + job.chunk : rows.end};
         int64_t count = (part.end - part.begin) * shape->g * blocks;
         struct geometry at;
         SPS_TRY(score(&job, part));
         SPS_TRY(sps_cuda_geometry(dev, shape, by, NULL, part, 1, 1, &at));
-        write_scores<<<(unsigned)((count + 255) / 256), 256, 0, cuda_state_of(dev)->stream>>>(
-            at, from, shape->g, blocks, count, scores + (row - rows.begin) * shape->g * blocks);
+        write_scores<<<(unsigned)((count + 255) / 256), 256, 0,
+                       cuda_state_of(dev)->stream>>>(at, from, shape->g, blocks, count,
+                                                     scores + (row - rows.begin) *
+                                                                  shape->g * blocks);
         CUDA_TRY(cudaGetLastError());
     }
     dev->impl = impl;
     return SPS_OK;
 }
 
-enum sps_status sps_cuda_compressed_select(struct sps_device *dev,
-                                           const struct sps_shape *shape,
-                                           const struct sps_tensor *q, const float *k_cmp,
-                                           const float *v_cmp,
-                                           const struct sps_compression *by,
-                                           const struct sps_rule *rule, struct sps_rows rows,
-                                           float *o, float *lse, struct sps_index *index)
+enum sps_status
+sps_cuda_compressed_select(struct sps_device *dev, const struct sps_shape *shape,
+                           const struct sps_tensor *q, const float *k_cmp,
+                           const float *v_cmp, const struct sps_compression *by,
+                           const struct sps_rule *rule, struct sps_rows rows, float *o,
+                           float *lse, struct sps_index *index)
 {
     struct job job = {dev, shape, q, k_cmp, v_cmp, by, rule->block};
 
@@ -152,7 +156,8 @@ enum sps_status sps_cuda_compressed_select(struct sps_device *dev,
     const char *impl = dev->impl;
     struct score_source from = source_of(&job);
     for (int64_t row = rows.begin; row < rows.end; row += job.chunk) {
-        struct sps_rows part = {row, row + job.chunk < rows.end ? row + job.chunk : rows.end};
+        struct sps_rows part = {row,
+                                row + job.chunk < rows.end ? row + job.chunk : rows.end};
         SPS_TRY(score(&job, part));
         SPS_TRY(sps_cuda_topk_run(dev, shape, &from, by, rule, part, index));
     }

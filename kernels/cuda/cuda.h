@@ -56,7 +56,8 @@ enum sps_status sps_cuda_geometry(struct sps_device *dev, const struct sps_shape
                                   int64_t tokens, int64_t block, struct geometry *at);
 
 /* Head groups that a launch takes at a time: those whose keys fill half of L2. */
-int sps_cuda_section(struct sps_device *dev, const struct sps_shape *shape, int64_t groups);
+int sps_cuda_section(struct sps_device *dev, const struct sps_shape *shape,
+                     int64_t groups);
 
 /* log2 of the smallest power of two that is at least p. */
 int sps_cuda_log(int64_t p);
@@ -104,7 +105,7 @@ struct score_args {
     const void *q, *k, *k_low;
     const uint32_t *k_top; /* with k_low: see terms.cuh */
     float *out;
-    const float *lse; /* [t,h] natural log */
+    const float *lse;    /* [t,h] natural log */
     int64_t h, g, width; /* width: columns of out */
     int dk, lg, p, parts, groups, section, block, head;
     float c;
@@ -113,8 +114,8 @@ struct score_args {
     struct geometry at;
 };
 
-void sps_cuda_attend_fill(const struct sps_shape *shape, const struct sps_qkv *in, float *o,
-                          float *lse, struct attend_args *a);
+void sps_cuda_attend_fill(const struct sps_shape *shape, const struct sps_qkv *in,
+                          float *o, float *lse, struct attend_args *a);
 
 /* Dense attention over a->at's keys; on failure a status.  NULL lse: not wanted. */
 enum sps_status sps_cuda_dense_run(struct sps_device *dev, const struct sps_shape *shape,
@@ -132,14 +133,16 @@ enum sps_status sps_cuda_score_run(struct sps_device *dev, const struct sps_shap
 enum sps_status sps_cuda_split(struct sps_device *dev, const float *x, int64_t count,
                                void *high, void *low, uint32_t *top);
 
-/* Top-k of rows into the index; `by`: of compressed keys, or NULL.  A NaN is noted and told by sps_cuda_topk_check. */
+/* Top-k of rows into the index; `by`: of compressed keys, or NULL.  A NaN is noted and
+ * told by sps_cuda_topk_check. */
 enum sps_status sps_cuda_topk_run(struct sps_device *dev, const struct sps_shape *shape,
                                   const struct score_source *from,
                                   const struct sps_compression *by,
                                   const struct sps_rule *rule, struct sps_rows rows,
                                   struct sps_index *index);
 enum sps_status sps_cuda_topk_begin(struct sps_device *dev);
-enum sps_status sps_cuda_topk_check(struct sps_device *dev, const struct sps_index *index);
+enum sps_status sps_cuda_topk_check(struct sps_device *dev,
+                                    const struct sps_index *index);
 
 /* The slots of struct sps_kernels. */
 enum sps_status sps_cuda_dense(struct sps_device *, const struct sps_shape *,
@@ -164,27 +167,32 @@ enum sps_status sps_cuda_compressed(struct sps_device *, const struct sps_shape 
                                     float *scores);
 enum sps_status sps_cuda_compressed_select(struct sps_device *, const struct sps_shape *,
                                            const struct sps_tensor *q, const float *k_cmp,
-                                           const float *v_cmp, const struct sps_compression *,
-                                           const struct sps_rule *, struct sps_rows, float *o,
-                                           float *lse, struct sps_index *);
+                                           const float *v_cmp,
+                                           const struct sps_compression *,
+                                           const struct sps_rule *, struct sps_rows,
+                                           float *o, float *lse, struct sps_index *);
 enum sps_status sps_cuda_gate(struct sps_device *, const struct sps_shape *,
                               const struct sps_tensor *q, const float *means,
-                              const struct sps_compression *, struct sps_rows, float *scores);
+                              const struct sps_compression *, struct sps_rows,
+                              float *scores);
 enum sps_status sps_cuda_gate_select(struct sps_device *, const struct sps_shape *,
                                      const struct sps_tensor *q, const float *means,
-                                     const struct sps_compression *, const struct sps_rule *,
-                                     struct sps_rows, struct sps_index *);
+                                     const struct sps_compression *,
+                                     const struct sps_rule *, struct sps_rows,
+                                     struct sps_index *);
 enum sps_status sps_cuda_mass(struct sps_device *, const struct sps_shape *,
                               const struct sps_qkv *, int64_t block, int64_t heads,
                               struct sps_rows, float *scores);
-enum sps_status sps_cuda_noise(struct sps_device *, const struct sps_shape *, uint64_t seed,
-                               int64_t block, int64_t heads, struct sps_rows, float *scores);
+enum sps_status sps_cuda_noise(struct sps_device *, const struct sps_shape *,
+                               uint64_t seed, int64_t block, int64_t heads,
+                               struct sps_rows, float *scores);
 enum sps_status sps_cuda_topk(struct sps_device *, const struct sps_shape *,
-                              const float *scores, const struct sps_rule *, struct sps_rows,
-                              struct sps_index *);
-enum sps_status sps_cuda_combine(struct sps_device *, const struct sps_shape *, int64_t parts,
-                                 const float *const *part, const float *gate,
-                                 const float *constant, struct sps_rows, float *o);
+                              const float *scores, const struct sps_rule *,
+                              struct sps_rows, struct sps_index *);
+enum sps_status sps_cuda_combine(struct sps_device *, const struct sps_shape *,
+                                 int64_t parts, const float *const *part,
+                                 const float *gate, const float *constant,
+                                 struct sps_rows, float *o);
 enum sps_status sps_cuda_probs(struct sps_device *, const struct sps_shape *,
                                const struct sps_qkv *, int64_t head, struct sps_rows,
                                float *p);
@@ -206,7 +214,6 @@ cudaError_t sps_cuda_rows_d64(const struct attend_args *a, cudaStream_t stream);
 cudaError_t sps_cuda_rows_d128(const struct attend_args *a, cudaStream_t stream);
 cudaError_t sps_cuda_rows_d192(const struct attend_args *a, cudaStream_t stream);
 cudaError_t sps_cuda_rows_d256(const struct attend_args *a, cudaStream_t stream);
-
 
 cudaError_t sps_cuda_score_d64(const struct score_args *a, cudaStream_t stream);
 cudaError_t sps_cuda_score_d128(const struct score_args *a, cudaStream_t stream);

@@ -1,5 +1,5 @@
-/* dense.cu - the dense slot: full and windowed attention, and compressed attention's first
- * pass. */
+/* dense.cu - the dense slot: full and windowed attention, and compressed attention's
+ * first pass. */
 #include "kernels/cuda/cuda.h"
 
 typedef cudaError_t launch(const struct attend_args *a, cudaStream_t stream);
@@ -63,8 +63,8 @@ enum sps_status sps_cuda_dense(struct sps_device *dev, const struct sps_shape *s
     return sps_cuda_dense_run(dev, shape, NULL, band, rows, &a);
 }
 
-void sps_cuda_attend_fill(const struct sps_shape *shape, const struct sps_qkv *in, float *o,
-                          float *lse, struct attend_args *a)
+void sps_cuda_attend_fill(const struct sps_shape *shape, const struct sps_qkv *in,
+                          float *o, float *lse, struct attend_args *a)
 {
     *a = {};
     a->q = in->q.data;

@@ -11,7 +11,8 @@
 
 template <int DK, int DV, int MT, int NW, int BN, bool LOW> struct dense_shape {
     static constexpr int rows = NW * MT * 16, threads = NW * 32;
-    static constexpr int q_bytes = rows * DK * 2, k_bytes = BN * DK * 2, v_bytes = BN * DV * 2;
+    static constexpr int q_bytes = rows * DK * 2, k_bytes = BN * DK * 2,
+                         v_bytes = BN * DV * 2;
     static constexpr int scales = q_bytes + k_bytes * (LOW ? 2 : 1) + v_bytes;
     static constexpr int bytes = scales + (LOW ? rows * 4 : 0);
 };
@@ -22,7 +23,8 @@ struct key_span {
 };
 
 template <int BN>
-SPS_DEVICE struct key_span key_span_of(const struct geometry *at, const struct row_tile *tile)
+SPS_DEVICE struct key_span key_span_of(const struct geometry *at,
+                                       const struct row_tile *tile)
 {
     int first = geometry_pos(at, &tile->seq, tile->token);
     int last = geometry_pos(at, &tile->seq, tile->token + tile->count - 1);
@@ -49,7 +51,8 @@ SPS_DEVICE int key_span_base(const struct key_span *span, int step, int bn)
     return (step < span->sink ? step : step - span->sink + span->from) * bn;
 }
 
-/* What the rows of a warp see at least and at most; rows of no token count as the last. */
+/* What the rows of a warp see at least and at most; rows of no token count as the last.
+ */
 struct warp_view {
     int least, most, first, last; /* keys seen; positions */
 };
@@ -72,8 +75,8 @@ SPS_DEVICE struct warp_view warp_view_of(const struct geometry *at,
 enum reading { READ_NONE, READ_SOME, READ_ALL };
 
 template <int BN>
-SPS_DEVICE enum reading reading_of(const struct geometry *at, const struct warp_view *view,
-                                   int base)
+SPS_DEVICE enum reading reading_of(const struct geometry *at,
+                                   const struct warp_view *view, int base)
 {
     if (base >= view->most)
         return READ_NONE;
@@ -103,8 +106,8 @@ SPS_DEVICE void mask_band(const struct geometry *at, const struct row_tile *tile
 
 /* Divide by the row sums and write o (float32) times `unit`, and lse. */
 template <int DV, int MT>
-SPS_DEVICE void write_rows(const struct attend_args *a, const struct row_tile *tile, int row,
-                           float (*o)[DV / 8][4], const float *m, const float *l,
+SPS_DEVICE void write_rows(const struct attend_args *a, const struct row_tile *tile,
+                           int row, float (*o)[DV / 8][4], const float *m, const float *l,
                            float unit)
 {
     int lane = threadIdx.x & 31;
@@ -150,13 +153,14 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
 
     for (int i = 0; i < 2 * MT; i++)
         m[i] = -INFINITY;
-    load_queries<T, DK, S::rows, S::threads>(sq, (const T *)a.q, &tile, a.h, a.dk, a.lg, a.p);
+    load_queries<T, DK, S::rows, S::threads>(sq, (const T *)a.q, &tile, a.h, a.dk, a.lg,
+                                             a.p);
     if (span.count > 0) {
         int base = key_span_base(&span, 0, BN);
         load_keys<C, DK, BN, S::threads>(sk, k, a.g * a.dk, base, keys, a.dk);
         if (LOW)
-            load_keys<C, DK, BN, S::threads>(sk + S::k_bytes, k_low, a.g * a.dk, base, keys,
-                                             a.dk);
+            load_keys<C, DK, BN, S::threads>(sk + S::k_bytes, k_low, a.g * a.dk, base,
+                                             keys, a.dk);
     }
     cp_commit();
     if (LOW) {
@@ -166,8 +170,8 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
         scale_queries<is_bf16<T>::value, DK, S::rows, S::threads>(shared, unscale);
         __syncthreads();
         for (int i = 0; i < 2 * MT; i++)
-            c[i] = a.c * term_unscale(*a.k_top) *
-                   unscale[warp * MT * 16 + lane / 4 + 8 * i];
+            c[i] =
+                a.c * term_unscale(*a.k_top) * unscale[warp * MT * 16 + lane / 4 + 8 * i];
     }
     for (int step = 0; step < span.count; step++) {
         int base = key_span_base(&span, step, BN);
@@ -180,7 +184,8 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
         enum reading reading = reading_of<BN>(&a.at, &view, base);
         if (reading != READ_NONE) {
             if (LOW)
-                mma_qk_terms<C, DK, MT, BN, false>(s, sq, warp * MT * 16, sk, sk + S::k_bytes);
+                mma_qk_terms<C, DK, MT, BN, false>(s, sq, warp * MT * 16, sk,
+                                                   sk + S::k_bytes);
             else
                 mma_qk<C, DK, MT, BN>(s, sq, warp * MT * 16, sk);
         }
@@ -211,12 +216,12 @@ static cudaError_t dense_launch(const struct attend_args *a, cudaStream_t stream
 {
     using S = dense_shape<DK, DV, MT, NW, BN, LOW>;
     auto kernel = dense_kernel<T, DK, DV, MT, NW, BN, LOW>;
-    cudaError_t error =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
+    cudaError_t error = cudaFuncSetAttribute(
+        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
 
     if (error == cudaSuccess && a->at.tiles > 0) {
-        kernel<<<(unsigned)(a->at.tiles * (int64_t)a->groups), S::threads, S::bytes, stream>>>(
-            *a);
+        kernel<<<(unsigned)(a->at.tiles * (int64_t)a->groups), S::threads, S::bytes,
+                 stream>>>(*a);
         error = cudaGetLastError();
     }
     return error;
@@ -227,9 +232,12 @@ template <int DK, int DV, int MT, int NW, int BN>
 static cudaError_t dense_any(const struct attend_args *a, cudaStream_t stream)
 {
     if (a->dtype == SPS_BF16)
-        return a->k_low ? dense_launch<__nv_bfloat16, DK, DV, MT, NW, (DK > 128 ? 32 : BN), true>(a, stream)
-                        : dense_launch<__nv_bfloat16, DK, DV, MT, NW, BN, false>(a, stream);
-    return a->k_low ? dense_launch<__half, DK, DV, MT, NW, (DK > 128 ? 32 : BN), true>(a, stream)
+        return a->k_low
+                   ? dense_launch<__nv_bfloat16, DK, DV, MT, NW, (DK > 128 ? 32 : BN),
+                                  true>(a, stream)
+                   : dense_launch<__nv_bfloat16, DK, DV, MT, NW, BN, false>(a, stream);
+    return a->k_low ? dense_launch<__half, DK, DV, MT, NW, (DK > 128 ? 32 : BN), true>(
+                          a, stream)
                     : dense_launch<__half, DK, DV, MT, NW, BN, false>(a, stream);
 }
 

@@ -64,7 +64,8 @@ SPS_DEVICE int take_place(int32_t *counter, int bin)
 static __global__ void count_places(const __grid_constant__ struct attend_args a,
                                     struct bins bins, int rows)
 {
-    struct place at = place_of(&a, &bins, blockIdx.x * (int64_t)blockDim.x + threadIdx.x, rows);
+    struct place at =
+        place_of(&a, &bins, blockIdx.x * (int64_t)blockDim.x + threadIdx.x, rows);
 
     take_place(bins.size, at.bin);
 }
@@ -72,7 +73,8 @@ static __global__ void count_places(const __grid_constant__ struct attend_args a
 static __global__ void fill_places(const __grid_constant__ struct attend_args a,
                                    struct bins bins, int rows, int32_t *entries)
 {
-    struct place at = place_of(&a, &bins, blockIdx.x * (int64_t)blockDim.x + threadIdx.x, rows);
+    struct place at =
+        place_of(&a, &bins, blockIdx.x * (int64_t)blockDim.x + threadIdx.x, rows);
     int place = take_place(bins.next, at.bin);
 
     if (at.bin >= 0)
@@ -80,8 +82,8 @@ static __global__ void fill_places(const __grid_constant__ struct attend_args a,
 }
 
 /* Exclusive sums of sizes (first, next) and of tiles, by one CTA of 1024. */
-static __global__ void __launch_bounds__(1024) scan_bins(struct bins bins, int rows,
-                                                         int32_t *total)
+static __global__ void __launch_bounds__(1024)
+    scan_bins(struct bins bins, int rows, int32_t *total)
 {
     __shared__ int32_t warps[2][32];
     int lane = threadIdx.x & 31, warp = threadIdx.x / 32;
@@ -143,8 +145,9 @@ static __global__ void merge(const __grid_constant__ struct attend_args a,
     if (i >= pairs)
         return;
     int64_t row = i / a.h, head = i % a.h, to = (a.at.begin + row) * a.h + head;
-    const int32_t *list = a.list + ((a.at.begin + row) * a.index_heads +
-                                    head * a.index_heads / a.h) * a.width;
+    const int32_t *list =
+        a.list +
+        ((a.at.begin + row) * a.index_heads + head * a.index_heads / a.h) * a.width;
     const float *lse = w.lse + i * a.width;
     float top = -INFINITY, sum = 0;
 
@@ -161,7 +164,8 @@ static __global__ void merge(const __grid_constant__ struct attend_args a,
                 continue;
             float weight = exp2f(lse[slot] - top) / sum;
             float4 x = *(const float4 *)(w.partial + (i * a.width + slot) * a.dv + d);
-            o.x += weight * x.x, o.y += weight * x.y, o.z += weight * x.z, o.w += weight * x.w;
+            o.x += weight * x.x, o.y += weight * x.y, o.z += weight * x.z,
+                o.w += weight * x.w;
         }
         *(float4 *)(a.o + to * a.dv + d) = o;
     }
@@ -187,8 +191,8 @@ static struct plan plan_of(const struct sps_shape *shape, const struct sps_index
     plan.bins *= index->heads;
     plan.most = plan.nnz / tile + plan.bins;
     size_t slots = (size_t)(rows * shape->h * index->width);
-    plan.bytes = sps_cuda_round(slots * (size_t)shape->dv * 4) + sps_cuda_round(slots * 4) +
-                 sps_cuda_round((size_t)plan.nnz * 4) +
+    plan.bytes = sps_cuda_round(slots * (size_t)shape->dv * 4) +
+                 sps_cuda_round(slots * 4) + sps_cuda_round((size_t)plan.nnz * 4) +
                  sps_cuda_round((size_t)plan.most * sizeof(struct gather_tile)) +
                  4 * sps_cuda_round((size_t)plan.bins * 4) + 256;
     return plan;
@@ -208,14 +212,15 @@ static enum sps_status run_chunk(struct sps_device *dev, const struct sps_shape 
     SPS_TRY(sps_cuda_geometry(dev, shape, NULL, NULL, rows, 1, index->block, &a->at));
     for (int64_t i = 0; i < shape->n; i++)
         if (shape->cu_q[i] < rows.end && shape->cu_q[i + 1] > rows.begin)
-            bins.units += (int)((sps_shape_keys(shape, i) + index->block - 1) / index->block);
+            bins.units +=
+                (int)((sps_shape_keys(shape, i) + index->block - 1) / index->block);
     bins.count = bins.units * (int)index->heads;
     SPS_TRY(sps_cuda_reserve(dev, plan->bytes));
     w.partial = (float *)sps_cuda_take(dev, slots * (size_t)shape->dv * 4);
     w.lse = (float *)sps_cuda_take(dev, slots * 4);
     w.entries = (int32_t *)sps_cuda_take(dev, (size_t)plan->nnz * 4);
-    w.tiles = (struct gather_tile *)sps_cuda_take(
-        dev, (size_t)plan->most * sizeof(struct gather_tile));
+    w.tiles = (struct gather_tile *)sps_cuda_take(dev, (size_t)plan->most *
+                                                           sizeof(struct gather_tile));
     w.total = (int32_t *)sps_cuda_take(dev, 4);
     for (int32_t **p : {&bins.size, &bins.first, &bins.tile, &bins.next})
         *p = (int32_t *)sps_cuda_take(dev, (size_t)plan->bins * 4);
@@ -224,7 +229,8 @@ static enum sps_status run_chunk(struct sps_device *dev, const struct sps_shape 
     CUDA_TRY(cudaMemsetAsync(bins.size, 0, (size_t)bins.count * 4, stream));
     count_places<<<(unsigned)((places + 255) / 256), 256, 0, stream>>>(*a, bins, count);
     scan_bins<<<1, 1024, 0, stream>>>(bins, tile, w.total);
-    cut_tiles<<<(unsigned)((bins.count + 127) / 128), 128, 0, stream>>>(*a, bins, tile, w.tiles);
+    cut_tiles<<<(unsigned)((bins.count + 127) / 128), 128, 0, stream>>>(*a, bins, tile,
+                                                                        w.tiles);
     fill_places<<<(unsigned)((places + 255) / 256), 256, 0, stream>>>(*a, bins, count,
                                                                       w.entries);
     CUDA_TRY(cudaGetLastError());

@@ -38,7 +38,8 @@ SPS_DEVICE int gathered_visible(const struct attend_args *a, const struct seq_vi
 {
     if (at->row < 0)
         return 0;
-    return geometry_visible(&a->at, seq, geometry_pos(&a->at, seq, (int)(at->row - seq->row)));
+    return geometry_visible(&a->at, seq,
+                            geometry_pos(&a->at, seq, (int)(at->row - seq->row)));
 }
 
 template <typename T, int DK, int DV, int MT, int NW, int BN>
@@ -78,7 +79,8 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
                    valid);
     }
     for (int i = 0; i < 2 * MT; i++) {
-        struct gathered at = gathered_row(&a, entry, head, warp * MT * 16 + lane / 4 + 8 * i);
+        struct gathered at =
+            gathered_row(&a, entry, head, warp * MT * 16 + lane / 4 + 8 * i);
         m[i] = -INFINITY;
         visible[i] = gathered_visible(&a, &seq, &at);
         least = at.row >= 0 && visible[i] < least ? visible[i] : least;
@@ -114,7 +116,8 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
     cp_wait<0>();
     for (int i = 0; i < 2 * MT; i++) {
         float sum = quad_sum(l[i]), scale = sum > 0 ? 1 / sum : 0;
-        struct gathered at = gathered_row(&a, entry, head, warp * MT * 16 + lane / 4 + 8 * i);
+        struct gathered at =
+            gathered_row(&a, entry, head, warp * MT * 16 + lane / 4 + 8 * i);
         if (at.row < 0)
             continue;
         for (int n = 0; n < DV / 8; n++) {
@@ -135,8 +138,8 @@ static cudaError_t gather_launch(const struct attend_args *a, const struct gathe
 {
     using S = gather_shape<DK, DV, MT, NW, BN>;
     auto kernel = gather_kernel<T, DK, DV, MT, NW, BN>;
-    cudaError_t error =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
+    cudaError_t error = cudaFuncSetAttribute(
+        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
 
     if (error == cudaSuccess) {
         kernel<<<(unsigned)w->most, S::D::threads, S::bytes, stream>>>(

@@ -1,4 +1,5 @@
-/* gather_d192.cu - attention over an index, block-outer, for keys of up to 192 and values of up to 128. */
+/* gather_d192.cu - attention over an index, block-outer, for keys of up to 192 and values
+ * of up to 128. */
 #include "kernels/cuda/gather.cuh"
 
 cudaError_t sps_cuda_gather_d192(const struct attend_args *a, const struct gather_work *w,

@@ -6,20 +6,20 @@
 
 /* One packed sequence, its rows clipped to the range of the call. */
 struct seq_view {
-    int64_t row;       /* first packed row in the range */
-    int64_t key;       /* first packed key (or compressed key, or block mean) */
-    int32_t rows;      /* rows in the range */
-    int32_t keys;      /* keys of the sequence */
-    int32_t pos;       /* position of the first row, unless geometry.pos */
-    int32_t tile;      /* row tiles of the sequences before */
-    int32_t unit;      /* index blocks of the sequences before */
+    int64_t row;  /* first packed row in the range */
+    int64_t key;  /* first packed key (or compressed key, or block mean) */
+    int32_t rows; /* rows in the range */
+    int32_t keys; /* keys of the sequence */
+    int32_t pos;  /* position of the first row, unless geometry.pos */
+    int32_t tile; /* row tiles of the sequences before */
+    int32_t unit; /* index blocks of the sequences before */
 };
 
 /* Rows and visibility of one launch, by value; the arrays are on the device. */
 struct geometry {
     const struct seq_view *seq;
-    const int32_t *pos; /* of the rows from `begin` on, or NULL */
-    int64_t begin;      /* first row of the range */
+    const int32_t *pos;       /* of the rows from `begin` on, or NULL */
+    int64_t begin;            /* first row of the range */
     int32_t n, tiles, tokens; /* sequences, row tiles, rows a tile */
     int32_t l, u;             /* key m is visible when m u + l <= pos + 1 */
     int32_t window, sink;
@@ -41,22 +41,27 @@ SPS_DEVICE struct seq_view geometry_find(const struct geometry *at, int tile)
 }
 
 /* Position of row `token` of the clipped sequence. */
-SPS_DEVICE int geometry_pos(const struct geometry *at, const struct seq_view *seq, int token)
+SPS_DEVICE int geometry_pos(const struct geometry *at, const struct seq_view *seq,
+                            int token)
 {
     return at->pos ? at->pos[seq->row - at->begin + token] : seq->pos + token;
 }
 
 /* Keys that a row at `pos` sees: [0, this). */
-SPS_DEVICE int geometry_visible(const struct geometry *at, const struct seq_view *seq, int pos)
+SPS_DEVICE int geometry_visible(const struct geometry *at, const struct seq_view *seq,
+                                int pos)
 {
     if (!at->causal)
         return seq->keys;
-    int seen = pos + 1 < at->l ? 0 : at->u == 1 ? pos + 2 - at->l : (pos + 1 - at->l) / at->u + 1;
+    int seen = pos + 1 < at->l ? 0
+               : at->u == 1    ? pos + 2 - at->l
+                               : (pos + 1 - at->l) / at->u + 1;
     return seen < seq->keys ? seen : seq->keys;
 }
 
 /* Bit j: a row reads key base + j through the band. */
-SPS_DEVICE uint64_t geometry_band(const struct geometry *at, int pos, int visible, int base)
+SPS_DEVICE uint64_t geometry_band(const struct geometry *at, int pos, int visible,
+                                  int base)
 {
     uint64_t seen = low_bits((int64_t)visible - base);
 
@@ -67,9 +72,9 @@ SPS_DEVICE uint64_t geometry_band(const struct geometry *at, int pos, int visibl
     return seen & (near | low_bits((int64_t)at->sink - base));
 }
 
-/* Where top-k reads a block's score: x[list * columns + block], 0 from `seen` on, or, when window is set,
- * the sum over compressed keys m < seen of x times the strides that m and the block share
- * (NSA eq. 9, arXiv 2502.11089). */
+/* Where top-k reads a block's score: x[list * columns + block], 0 from `seen` on, or,
+ * when window is set, the sum over compressed keys m < seen of x times the strides that m
+ * and the block share (NSA eq. 9, arXiv 2502.11089). */
 struct score_source {
     const float *x;
     int64_t columns, window, block; /* window and block in strides */
@@ -82,8 +87,10 @@ SPS_DEVICE float score_of(const struct score_source *from, int64_t list, int b, 
     if (from->window == 0)
         return b < seen ? x[b] : 0;
     int window = (int)from->window, block = (int)from->block, first = b * block;
-    if (window == 2 && block == 4 && b > 0 && first + 3 < seen) /* the paper's 32, 16, 64 */
-        return 2 * (x[first] + x[first + 1] + x[first + 2]) + (x[first - 1] + x[first + 3]);
+    if (window == 2 && block == 4 && b > 0 &&
+        first + 3 < seen) /* the paper's 32, 16, 64 */
+        return 2 * (x[first] + x[first + 1] + x[first + 2]) +
+               (x[first - 1] + x[first + 3]);
     int m = first - window + 1 > 0 ? first - window + 1 : 0;
     int end = first + block < seen ? first + block : seen;
     float sum = 0;
@@ -103,8 +110,8 @@ struct row_tile {
 };
 
 /* Tiles go longest first, `section` head groups at a time (their K and V stay in L2). */
-SPS_DEVICE struct row_tile row_tile_of(const struct geometry *at, int64_t block, int groups,
-                                       int section, int p)
+SPS_DEVICE struct row_tile row_tile_of(const struct geometry *at, int64_t block,
+                                       int groups, int section, int p)
 {
     struct row_tile tile;
     int64_t whole = (int64_t)at->tiles * section;
@@ -129,18 +136,20 @@ SPS_DEVICE void load_keys(uint32_t to, const T *from, int64_t stride, int first,
 {
     constexpr int chunks = D / 8, step = THREADS / chunks;
 
+    static_assert(ROWS * chunks % THREADS == 0, "every thread copies as many chunks");
     if constexpr (THREADS % chunks == 0) {
-        int r0 = threadIdx.x / chunks, c = threadIdx.x % chunks;
-        const T *next = from + (int64_t)(first + r0) * stride + c * 8;
+        int r = threadIdx.x / chunks, c = threadIdx.x % chunks;
+        int left = c * 8 < d ? rows - first - r : 0;
+        const T *next = from + (int64_t)(first + r) * stride + c * 8;
 #pragma unroll
-        for (int r = r0; r < ROWS; r += step, next += step * stride) {
-            bool valid = first + r < rows && c * 8 < d;
-            cp_async16(to + tile_at<D>(r, c), valid ? next : from, valid);
+        for (int i = 0; i < ROWS / step; i++, next += step * stride) {
+            bool valid = i * step < left;
+            cp_async16(to + tile_at<D>(r + i * step, c), valid ? next : from, valid);
         }
     } else {
 #pragma unroll 4
-        for (int i = threadIdx.x; i < ROWS * chunks; i += THREADS) {
-            int r = i / chunks, c = i % chunks;
+        for (int k = 0; k < ROWS * chunks / THREADS; k++) {
+            int i = threadIdx.x + k * THREADS, r = i / chunks, c = i % chunks;
             bool valid = first + r < rows && c * 8 < d;
             cp_async16(to + tile_at<D>(r, c),
                        valid ? from + (first + r) * stride + c * 8 : from, valid);
@@ -150,15 +159,16 @@ SPS_DEVICE void load_keys(uint32_t to, const T *from, int64_t stride, int first,
 
 /* Fill the Q tile of a row tile. */
 template <typename T, int D, int ROWS, int THREADS>
-SPS_DEVICE void load_queries(uint32_t to, const T *q, const struct row_tile *tile, int64_t h,
-                             int d, int lg, int p)
+SPS_DEVICE void load_queries(uint32_t to, const T *q, const struct row_tile *tile,
+                             int64_t h, int d, int lg, int p)
 {
     constexpr int chunks = D / 8;
     const T *from = q + ((tile->seq.row + tile->token) * h + tile->head) * d;
 
 #pragma unroll 4
-    for (int i = threadIdx.x; i < ROWS * chunks; i += THREADS) {
-        int r = i / chunks, c = i % chunks, token = r >> lg, x = r & ((1 << lg) - 1);
+    for (int k = 0; k < ROWS * chunks / THREADS; k++) {
+        int i = threadIdx.x + k * THREADS, r = i / chunks, c = i % chunks,
+            token = r >> lg, x = r & ((1 << lg) - 1);
         bool valid = token < tile->count && x < p && c * 8 < d;
         cp_async16(to + tile_at<D>(r, c), valid ? from + (token * h + x) * d + c * 8 : q,
                    valid);

@@ -99,12 +99,17 @@ bool sps_cuda_fits(enum sps_dtype dtype, int64_t dk, int64_t dv)
 
 int sps_cuda_size(int64_t dk, int64_t dv)
 {
-    return dk <= 64 && dv <= 64 ? 0 : dk <= 128 && dv <= 128 ? 1 : dk <= 192 && dv <= 128 ? 2 : 3;
+    return dk <= 64 && dv <= 64     ? 0
+           : dk <= 128 && dv <= 128 ? 1
+           : dk <= 192 && dv <= 128 ? 2
+                                    : 3;
 }
 
-int sps_cuda_section(struct sps_device *dev, const struct sps_shape *shape, int64_t groups)
+int sps_cuda_section(struct sps_device *dev, const struct sps_shape *shape,
+                     int64_t groups)
 {
-    double head = 2.0 * (double)sps_shape_blocks(shape, 1) * (double)(shape->dk + shape->dv);
+    double head =
+        2.0 * (double)sps_shape_blocks(shape, 1) * (double)(shape->dk + shape->dv);
     double fit = 0.6 * (double)cuda_state_of(dev)->prop.l2CacheSize / head;
     int64_t kv = fit < 1 ? 1 : (int64_t)fit, each = groups / shape->g;
 
@@ -117,8 +122,9 @@ static int32_t clip(int64_t x)
     return (int32_t)(x < 1 << 30 ? x : 1 << 30);
 }
 
-static struct seq_view view_of(const struct sps_shape *shape, const struct sps_compression *by,
-                               struct sps_rows rows, int64_t sequence)
+static struct seq_view view_of(const struct sps_shape *shape,
+                               const struct sps_compression *by, struct sps_rows rows,
+                               int64_t sequence)
 {
     int64_t from = shape->cu_q[sequence], to = shape->cu_q[sequence + 1];
     struct seq_view view;
@@ -129,7 +135,8 @@ static struct seq_view view_of(const struct sps_shape *shape, const struct sps_c
     view.row = from;
     view.rows = (int32_t)(to > from ? to - from : 0);
     view.key = by ? by->cu[sequence] : shape->cu_k[sequence];
-    view.keys = (int32_t)((by ? by->cu[sequence + 1] : shape->cu_k[sequence + 1]) - view.key);
+    view.keys =
+        (int32_t)((by ? by->cu[sequence + 1] : shape->cu_k[sequence + 1]) - view.key);
     if (view.rows > 0)
         view.pos = (int32_t)sps_shape_pos(shape, sequence, from);
     return view;
@@ -158,8 +165,9 @@ static int32_t fill_views(const struct sps_shape *shape, const struct sps_compre
     return n;
 }
 
-static enum sps_status put_positions(struct sps_device *dev, const struct sps_shape *shape,
-                                     struct sps_rows rows, struct geometry *at)
+static enum sps_status put_positions(struct sps_device *dev,
+                                     const struct sps_shape *shape, struct sps_rows rows,
+                                     struct geometry *at)
 {
     int64_t count = rows.end - rows.begin;
     const void *to;
@@ -196,7 +204,8 @@ enum sps_status sps_cuda_geometry(struct sps_device *dev, const struct sps_shape
     if (rows.begin >= rows.end)
         return SPS_OK;
     SPS_TRY(sps_calloc((size_t)shape->n * sizeof(struct seq_view), &mem));
-    at->n = fill_views(shape, by, rows, tokens, block, (struct seq_view *)mem, &at->tiles);
+    at->n =
+        fill_views(shape, by, rows, tokens, block, (struct seq_view *)mem, &at->tiles);
     enum sps_status status =
         sps_cuda_put(dev, mem, (size_t)at->n * sizeof(struct seq_view), &to);
     free(mem);

@@ -36,7 +36,8 @@ static __global__ void read_all(const uint4 *from, size_t count, uint4 *out)
 
 enum roof { ROOF_MATRIX, ROOF_READ, ROOF_COPY };
 
-static enum sps_status issue(struct cuda_state *state, enum roof roof, char *mem, size_t bytes)
+static enum sps_status issue(struct cuda_state *state, enum roof roof, char *mem,
+                             size_t bytes)
 {
     int sms = state->prop.multiProcessorCount;
 
@@ -46,15 +47,15 @@ static enum sps_status issue(struct cuda_state *state, enum roof roof, char *mem
         read_all<<<sms * 16, 512, 0, state->stream>>>((const uint4 *)mem, bytes / 16,
                                                       (uint4 *)mem);
     else
-        CUDA_TRY(cudaMemcpyAsync(mem, mem + bytes / 2, bytes / 2, cudaMemcpyDeviceToDevice,
-                                 state->stream));
+        CUDA_TRY(cudaMemcpyAsync(mem, mem + bytes / 2, bytes / 2,
+                                 cudaMemcpyDeviceToDevice, state->stream));
     CUDA_TRY(cudaGetLastError());
     return SPS_OK;
 }
 
 /* The best of several runs, in seconds. */
-static enum sps_status best(struct sps_device *dev, enum roof roof, char *mem, size_t bytes,
-                            double *seconds)
+static enum sps_status best(struct sps_device *dev, enum roof roof, char *mem,
+                            size_t bytes, double *seconds)
 {
     struct cuda_state *state = cuda_state_of(dev);
 
@@ -73,8 +74,9 @@ static enum sps_status best(struct sps_device *dev, enum roof roof, char *mem, s
 enum sps_status sps_cuda_roofs(struct sps_device *dev, struct sps_roofs *roofs)
 {
     struct cuda_state *state = cuda_state_of(dev);
-    size_t bytes = dev->memory_bytes / 4 < (size_t)2 << 30 ? dev->memory_bytes / 4 & ~(size_t)31
-                                                           : (size_t)2 << 30;
+    size_t bytes = dev->memory_bytes / 4 < (size_t)2 << 30
+                       ? dev->memory_bytes / 4 & ~(size_t)31
+                       : (size_t)2 << 30;
     double seconds[3];
     void *mem;
 

@@ -1,9 +1,10 @@
-/* rows.cuh - attention over an index, row-outer: every warp reads the blocks of its own 16
- * rows (tokens times the heads that share a list), 16 keys a step, through its own ring in
- * shared memory.  Warps never wait for each other, so uneven lists cost nothing.
+/* rows.cuh - attention over an index, row-outer: every warp reads the blocks of its own
+ * 16 rows (tokens times the heads that share a list), 16 keys a step, through its own
+ * ring in shared memory.  Warps never wait for each other, so uneven lists cost nothing.
  *
- * The lists of a warp's tokens are merged as they are read: each token has a few lanes that
- * hold its next entries; the least unit not yet done is next.  Keys of the band join in.
+ * The lists of a warp's tokens are merged as they are read: each token has a few lanes
+ * that hold its next entries; the least unit not yet done is next.  Keys of the band join
+ * in.
  */
 #ifndef SPS_KERNELS_CUDA_ROWS_CUH
 #define SPS_KERNELS_CUDA_ROWS_CUH
@@ -30,14 +31,14 @@ template <int DK, int DV, int ST> struct rows_shape {
 
 /* A warp's way through its lists. */
 struct feeder {
-    int64_t from, end;        /* of this lane's token: entries in hand, end of the list */
-    int value;                /* this lane's entry, or NO_UNIT */
-    int lanes;                /* lanes a token */
-    int done;                 /* the unit in hand; those below are done */
-    uint32_t mask;            /* lanes whose entry it is */
-    int key, stop;            /* what is left of it */
-    int sink, near, last;     /* units of the band: below sink, near..last */
-    int least, most;          /* keys that all, that some rows see */
+    int64_t from, end;    /* of this lane's token: entries in hand, end of the list */
+    int value;            /* this lane's entry, or NO_UNIT */
+    int lanes;            /* lanes a token */
+    int done;             /* the unit in hand; those below are done */
+    uint32_t mask;        /* lanes whose entry it is */
+    int key, stop;        /* what is left of it */
+    int sink, near, last; /* units of the band: below sink, near..last */
+    int least, most;      /* keys that all, that some rows see */
     bool band;
 };
 
@@ -55,8 +56,8 @@ SPS_DEVICE uint32_t feeder_bits(const struct feeder *f, uint32_t lanes, int toke
 }
 
 /* Lists and band of `count` tokens from `token` of the tile. */
-SPS_DEVICE struct feeder feeder_of(const struct attend_args *a, const struct row_tile *tile,
-                                   int token, int count)
+SPS_DEVICE struct feeder feeder_of(const struct attend_args *a,
+                                   const struct row_tile *tile, int token, int count)
 {
     struct feeder f;
     int lane = threadIdx.x & 31, first, last;
@@ -64,8 +65,9 @@ SPS_DEVICE struct feeder feeder_of(const struct attend_args *a, const struct row
     f.lanes = a->lg >= 4 ? 32 : 2 << a->lg;
     f.from = f.end = 0;
     if (lane / f.lanes < count) {
-        int64_t i = (tile->seq.row + tile->token + token + lane / f.lanes) * a->index_heads +
-                    (int64_t)tile->head * a->index_heads / a->h;
+        int64_t i =
+            (tile->seq.row + tile->token + token + lane / f.lanes) * a->index_heads +
+            (int64_t)tile->head * a->index_heads / a->h;
         f.from = a->offset ? a->offset[i] : i * a->width;
         f.end = a->offset ? a->offset[i + 1] : f.from + a->width;
     }
@@ -119,7 +121,8 @@ SPS_DEVICE bool feeder_fill(const struct attend_args *a, struct feeder *f, int t
     do {
         if (f->key >= f->stop && !feeder_next(a, f))
             break;
-        int count = f->stop - f->key < ROWS_KEYS - filled ? f->stop - f->key : ROWS_KEYS - filled;
+        int count =
+            f->stop - f->key < ROWS_KEYS - filled ? f->stop - f->key : ROWS_KEYS - filled;
         if (lane >= filled && lane < filled + count) {
             key = f->key + lane - filled;
             chosen = f->mask;
@@ -150,17 +153,19 @@ SPS_DEVICE void load_stage(const struct stage_keys *keys, uint32_t to, const T *
     constexpr int chunks = D / 8;
 
 #pragma unroll 8
-    for (int i = threadIdx.x & 31; i < ROWS_KEYS * chunks; i += 32) {
-        int r = i / chunks, c = i % chunks, key = keys->key[r];
+    for (int k = 0; k < ROWS_KEYS * chunks / 32; k++) {
+        int i = (threadIdx.x & 31) + 32 * k, r = i / chunks, c = i % chunks,
+            key = keys->key[r];
         bool valid = key >= 0 && c * 8 < d;
-        cp_async16(to + tile_at<D>(r, c), valid ? from + key * stride + c * 8 : from, valid);
+        cp_async16(to + tile_at<D>(r, c), valid ? from + key * stride + c * 8 : from,
+                   valid);
     }
 }
 
 /* -inf where a row does not read a key. */
 SPS_DEVICE void mask_stage(const struct attend_args *a, const struct row_tile *tile,
-                           const struct feeder *f, const struct stage_keys *keys, int token,
-                           float (*s)[4])
+                           const struct feeder *f, const struct stage_keys *keys,
+                           int token, float (*s)[4])
 {
     int lane = threadIdx.x & 31;
 
@@ -175,8 +180,8 @@ SPS_DEVICE void mask_stage(const struct attend_args *a, const struct row_tile *t
 #pragma unroll
             for (int e = 0; e < 2; e++) {
                 int j = 8 * n + 2 * (lane & 3) + e, key = keys->key[j];
-                bool reads = feeder_bits(f, keys->chosen[j], mine) != 0 || key < a->at.sink ||
-                             (key <= pos && key > pos - a->at.window);
+                bool reads = feeder_bits(f, keys->chosen[j], mine) != 0 ||
+                             key < a->at.sink || (key <= pos && key > pos - a->at.window);
                 if (key < 0 || key >= seen || !reads)
                     s[n][2 * i + e] = -INFINITY;
             }
@@ -218,8 +223,8 @@ SPS_DEVICE void softmax_stage(float (*s)[4], float *m, float *l, float (*o)[4], 
 
 /* Read this warp's 16 query rows straight into fragments; absent ones are zeros. */
 template <typename T, int DK>
-SPS_DEVICE void hold_queries(const struct attend_args *a, const struct row_tile *tile, int row,
-                             uint32_t (*held)[4])
+SPS_DEVICE void hold_queries(const struct attend_args *a, const struct row_tile *tile,
+                             int row, uint32_t (*held)[4])
 {
     int lane = threadIdx.x & 31;
 
@@ -227,14 +232,16 @@ SPS_DEVICE void hold_queries(const struct attend_args *a, const struct row_tile 
     for (int i = 0; i < 2; i++) {
         int r = row + lane / 4 + 8 * i, token = r >> a->lg, x = r & ((1 << a->lg) - 1);
         bool valid = token < tile->count && x < a->p;
-        const T *from = (const T *)a->q + ((tile->seq.row + tile->token + token) * a->h +
-                                           tile->head + x) * a->dk;
+        const T *from =
+            (const T *)a->q +
+            ((tile->seq.row + tile->token + token) * a->h + tile->head + x) * a->dk;
 #pragma unroll
         for (int kk = 0; kk < DK / 16; kk++)
 #pragma unroll
             for (int j = 0; j < 2; j++) {
                 int d = kk * 16 + 8 * j + 2 * (lane & 3);
-                held[kk][i + 2 * j] = valid && d < a->dk ? *(const uint32_t *)(from + d) : 0;
+                held[kk][i + 2 * j] =
+                    valid && d < a->dk ? *(const uint32_t *)(from + d) : 0;
             }
     }
 }
@@ -291,8 +298,8 @@ static cudaError_t rows_launch(const struct attend_args *a, cudaStream_t stream)
 {
     using S = rows_shape<DK, DV, ST>;
     auto kernel = rows_kernel<T, DK, DV, ST>;
-    cudaError_t error =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
+    cudaError_t error = cudaFuncSetAttribute(
+        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
 
     if (error == cudaSuccess && a->at.tiles > 0) {
         kernel<<<(unsigned)(a->at.tiles * (int64_t)a->groups), ROWS_WARPS * 32, S::bytes,

@@ -62,7 +62,8 @@ static struct score_args args_of(const struct sps_tensor *q, const struct sps_te
 
 /* Scratch for [rows,h] row sums, as if it held all t rows. */
 static enum sps_status row_lse(struct sps_device *dev, const struct sps_shape *shape,
-                               const struct sps_qkv *in, struct sps_rows rows, float **lse)
+                               const struct sps_qkv *in, struct sps_rows rows,
+                               float **lse)
 {
     struct score_args a = args_of(&in->q, &in->k, SCORE_LSE, NULL);
     size_t bytes = (size_t)((rows.end - rows.begin) * shape->h) * sizeof(float);
@@ -92,10 +93,9 @@ enum sps_status sps_cuda_mass(struct sps_device *dev, const struct sps_shape *sh
     return sps_cuda_score_run(dev, shape, NULL, rows, heads, &a);
 }
 
-/* A shape whose only head is `head`: the others are skipped by stride, not by copy. */
 enum sps_status sps_cuda_probs(struct sps_device *dev, const struct sps_shape *shape,
-                               const struct sps_qkv *in, int64_t head, struct sps_rows rows,
-                               float *p)
+                               const struct sps_qkv *in, int64_t head,
+                               struct sps_rows rows, float *p)
 {
     struct score_args a = args_of(&in->q, &in->k, SCORE_PROBS, p);
     float *lse;
@@ -116,8 +116,8 @@ enum sps_status sps_cuda_probs(struct sps_device *dev, const struct sps_shape *s
 /* Raw scores of rows into out; the means as two terms, or as they are. */
 static enum sps_status raw_scores(struct sps_device *dev, const struct sps_shape *shape,
                                   const struct sps_tensor *q, const float *means,
-                                  const void *high, const void *low,
-                                  const uint32_t *top, const struct sps_compression *by, struct sps_rows rows,
+                                  const void *high, const void *low, const uint32_t *top,
+                                  const struct sps_compression *by, struct sps_rows rows,
                                   float *out)
 {
     struct score_args a = args_of(q, NULL, SCORE_RAW, out);
@@ -134,8 +134,8 @@ static enum sps_status raw_scores(struct sps_device *dev, const struct sps_shape
 /* Split the means into scratch that has room for `more` bytes after them. */
 static enum sps_status split_means(struct sps_device *dev, const struct sps_shape *shape,
                                    const struct sps_tensor *q, const float *means,
-                                   const struct sps_compression *by, size_t more, void **high,
-                                   void **low, uint32_t **top)
+                                   const struct sps_compression *by, size_t more,
+                                   void **high, void **low, uint32_t **top)
 {
     int64_t count = by->cu[shape->n] * shape->g * shape->dk;
     size_t bytes = sps_cuda_round((size_t)count * 2);
@@ -159,15 +159,16 @@ enum sps_status sps_cuda_gate(struct sps_device *dev, const struct sps_shape *sh
 
     SPS_TRY(sps_check_causal(shape, "gate"));
     SPS_TRY(split_means(dev, shape, q, means, by, 0, &high, &low, &top));
-    CUDA_TRY(cudaMemsetAsync(scores, 0,
-                             (size_t)((rows.end - rows.begin) * shape->h *
-                                      sps_shape_blocks(shape, by->l)) * 4,
-                             cuda_state_of(dev)->stream));
+    CUDA_TRY(cudaMemsetAsync(
+        scores, 0,
+        (size_t)((rows.end - rows.begin) * shape->h * sps_shape_blocks(shape, by->l)) * 4,
+        cuda_state_of(dev)->stream));
     dev->impl = sps_cuda_fits(q->dtype, shape->dk, 8) ? "gate_mma" : "gate_simple";
     return raw_scores(dev, shape, q, means, high, low, top, by, rows, scores);
 }
 
-enum sps_status sps_cuda_gate_select(struct sps_device *dev, const struct sps_shape *shape,
+enum sps_status sps_cuda_gate_select(struct sps_device *dev,
+                                     const struct sps_shape *shape,
                                      const struct sps_tensor *q, const float *means,
                                      const struct sps_compression *by,
                                      const struct sps_rule *rule, struct sps_rows rows,
@@ -181,7 +182,8 @@ enum sps_status sps_cuda_gate_select(struct sps_device *dev, const struct sps_sh
 
     SPS_TRY(sps_check_causal(shape, "gate"));
     SPS_TRY(sps_check_rule(rule, index));
-    SPS_TRY(split_means(dev, shape, q, means, by, (size_t)chunk * row_bytes, &high, &low, &top));
+    SPS_TRY(split_means(dev, shape, q, means, by, (size_t)chunk * row_bytes, &high, &low,
+                        &top));
     float *scores = (float *)sps_cuda_take(dev, (size_t)chunk * row_bytes);
     SPS_TRY(sps_cuda_topk_begin(dev));
     for (int64_t row = rows.begin; row < rows.end; row += chunk) {
@@ -190,6 +192,7 @@ enum sps_status sps_cuda_gate_select(struct sps_device *dev, const struct sps_sh
         SPS_TRY(raw_scores(dev, shape, q, means, high, low, top, by, part, scores));
         SPS_TRY(sps_cuda_topk_run(dev, shape, &from, by, rule, part, index));
     }
-    dev->impl = sps_cuda_fits(q->dtype, shape->dk, 8) ? "gate_select_mma" : "gate_select_simple";
+    dev->impl =
+        sps_cuda_fits(q->dtype, shape->dk, 8) ? "gate_select_mma" : "gate_select_simple";
     return sps_cuda_topk_check(dev, index);
 }

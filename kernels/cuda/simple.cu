@@ -16,13 +16,14 @@ SPS_DEVICE float dot_row(const struct attend_args *a, int64_t q, int64_t k)
     float sum = 0;
 
     for (int d = 0; d < a->dk; d++)
-        sum = __fmaf_rn(load_any(a->q, a->dtype, q + d), load_any(a->k, a->kv_dtype, k + d),
-                        sum);
+        sum = __fmaf_rn(load_any(a->q, a->dtype, q + d),
+                        load_any(a->k, a->kv_dtype, k + d), sum);
     return sum;
 }
 
 /* True when the bounded or packed list [begin, end) holds `unit`. */
-SPS_DEVICE bool list_has(const struct attend_args *a, int64_t begin, int64_t end, int unit)
+SPS_DEVICE bool list_has(const struct attend_args *a, int64_t begin, int64_t end,
+                         int unit)
 {
     for (int64_t e = begin; e < end; e++)
         if (a->list[e] == unit)
@@ -30,11 +31,12 @@ SPS_DEVICE bool list_has(const struct attend_args *a, int64_t begin, int64_t end
     return false;
 }
 
-/* Add keys [from, to) of the sequence; a key whose unit is in [begin, end) is left out. */
+/* Add keys [from, to) of the sequence; a key whose unit is in [begin, end) is left out.
+ */
 template <int COLUMNS>
-SPS_DEVICE void add_keys(const struct attend_args *a, const struct seq_view *seq, int64_t q,
-                         int64_t kv, int from, int to, int64_t begin, int64_t end,
-                         struct row_state<COLUMNS> *state)
+SPS_DEVICE void add_keys(const struct attend_args *a, const struct seq_view *seq,
+                         int64_t q, int64_t kv, int from, int to, int64_t begin,
+                         int64_t end, struct row_state<COLUMNS> *state)
 {
     int lane = threadIdx.x & 31;
 
@@ -48,7 +50,8 @@ SPS_DEVICE void add_keys(const struct attend_args *a, const struct seq_view *seq
         if (top == -INFINITY)
             continue;
         top = fmaxf(top, state->m);
-        float factor = exp2f((state->m - top) * a->c), p = exp2f((s - top) * a->c), sum = p;
+        float factor = exp2f((state->m - top) * a->c), p = exp2f((s - top) * a->c),
+              sum = p;
         for (int bit = 16; bit > 0; bit /= 2)
             sum += __shfl_xor_sync(~0u, sum, bit);
         state->m = top;
@@ -62,7 +65,8 @@ SPS_DEVICE void add_keys(const struct attend_args *a, const struct seq_view *seq
             int64_t v = ((seq->key + base + j) * a->g + kv) * a->dv;
             for (int i = 0; i < COLUMNS; i++)
                 if (i * LANES + lane < a->dv)
-                    state->o[i] += weight * load_any(a->v, a->kv_dtype, v + i * LANES + lane);
+                    state->o[i] +=
+                        weight * load_any(a->v, a->kv_dtype, v + i * LANES + lane);
         }
     }
 }
@@ -80,8 +84,13 @@ static __global__ void simple_attend(const __grid_constant__ struct attend_args 
     int64_t t = a.at.begin + row, q = (t * a.h + head) * a.dk, kv = head / (a.h / a.g);
     int pos = geometry_pos(&a.at, &seq, (int)(t - seq.row));
     int seen = geometry_visible(&a.at, &seq, pos);
-    struct row_state<COLUMNS> state = {-INFINITY, 0, {}};
-    int64_t list = t * a.index_heads + (int64_t)head * a.index_heads / a.h, begin = 0, end = 0;
+    struct row_state<COLUMNS> state = {
+        - INFINITY, 0,
+        {
+        }
+    };
+    int64_t list = t * a.index_heads + (int64_t)head * a.index_heads / a.h, begin = 0,
+            end = 0;
 
     if (a.list) {
         begin = a.offset ? a.offset[list] : list * a.width;
@@ -98,16 +107,16 @@ static __global__ void simple_attend(const __grid_constant__ struct attend_args 
         add_keys<COLUMNS>(&a, &seq, q, kv, 0, seen, begin, end, &state);
     else {
         add_keys<COLUMNS>(&a, &seq, q, kv, 0, sink, begin, end, &state);
-        add_keys<COLUMNS>(&a, &seq, q, kv, near, pos + 1 < seen ? pos + 1 : seen, begin, end,
-                          &state);
+        add_keys<COLUMNS>(&a, &seq, q, kv, near, pos + 1 < seen ? pos + 1 : seen, begin,
+                          end, &state);
     }
     float scale = state.l > 0 ? 1 / state.l : 0;
     for (int c = 0; c < COLUMNS; c++)
         if (c * LANES + lane < a.dv)
             a.o[(t * a.h + head) * a.dv + c * LANES + lane] = state.o[c] * scale;
     if (a.lse && lane == 0)
-        a.lse[t * a.h + head] = state.l > 0 ? state.m * a.c * 0.6931471805599453f + logf(state.l)
-                                            : -INFINITY;
+        a.lse[t * a.h + head] =
+            state.l > 0 ? state.m * a.c * 0.6931471805599453f + logf(state.l) : -INFINITY;
 }
 
 cudaError_t sps_cuda_simple_attend(const struct attend_args *args, int64_t rows,
@@ -132,12 +141,13 @@ cudaError_t sps_cuda_simple_attend(const struct attend_args *args, int64_t rows,
 
 SPS_DEVICE float score_at(const struct score_args *a, int64_t t, int head, int64_t key)
 {
-    int64_t q = (t * a->h + head) * a->dk, k = (key * a->g + head / (a->h / a->g)) * a->dk;
+    int64_t q = (t * a->h + head) * a->dk,
+            k = (key * a->g + head / (a->h / a->g)) * a->dk;
     float sum = 0;
 
     for (int d = 0; d < a->dk; d++)
-        sum = __fmaf_rn(load_any(a->q, a->dtype, q + d), load_any(a->k, a->k_dtype, k + d),
-                        sum);
+        sum = __fmaf_rn(load_any(a->q, a->dtype, q + d),
+                        load_any(a->k, a->k_dtype, k + d), sum);
     return sum;
 }
 
@@ -171,11 +181,13 @@ SPS_DEVICE void row_sum(const struct score_args *a, int64_t t, int head, int64_t
     for (int bit = 16; bit > 0; bit /= 2)
         l += __shfl_xor_sync(~0u, l, bit);
     if ((threadIdx.x & 31) == 0)
-        a->out[t * a->h + head] = l > 0 ? m * a->c * 0.6931471805599453f + logf(l) : -INFINITY;
+        a->out[t * a->h + head] =
+            l > 0 ? m * a->c * 0.6931471805599453f + logf(l) : -INFINITY;
 }
 
 /* A warp a (row, group); lanes take keys, or blocks. */
-static __global__ void simple_score(const __grid_constant__ struct score_args a, int64_t pairs)
+static __global__ void simple_score(const __grid_constant__ struct score_args a,
+                                    int64_t pairs)
 {
     int64_t i = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / LANES;
 
@@ -185,7 +197,8 @@ static __global__ void simple_score(const __grid_constant__ struct score_args a,
     struct seq_view seq = geometry_find(&a.at, row);
     int64_t t = a.at.begin + row;
     int head = a.kind == SCORE_PROBS ? a.head : group * a.p;
-    int seen = geometry_visible(&a.at, &seq, geometry_pos(&a.at, &seq, (int)(t - seq.row)));
+    int seen =
+        geometry_visible(&a.at, &seq, geometry_pos(&a.at, &seq, (int)(t - seq.row)));
     float *out = a.out + i * a.width;
 
     if (a.kind == SCORE_LSE) {
@@ -207,7 +220,7 @@ cudaError_t sps_cuda_simple_score(const struct score_args *a, int64_t rows,
 {
     int64_t pairs = rows * a->groups;
 
-    simple_score<<<(unsigned)((pairs + WARPS - 1) / WARPS), WARPS * LANES, 0, stream>>>(*a,
-                                                                                      pairs);
+    simple_score<<<(unsigned)((pairs + WARPS - 1) / WARPS), WARPS * LANES, 0, stream>>>(
+        *a, pairs);
     return cudaGetLastError();
 }

@@ -66,7 +66,8 @@ SPS_DEVICE void ldmatrix4_t(uint32_t r[4], uint32_t at)
 }
 
 /* c += a b; the first argument only names the input type. */
-SPS_DEVICE void mma(__nv_bfloat16, float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1)
+SPS_DEVICE void mma(__nv_bfloat16, float c[4], const uint32_t a[4], uint32_t b0,
+                    uint32_t b1)
 {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, "
         "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
@@ -97,7 +98,8 @@ SPS_DEVICE uint32_t pack(__half, float low, float high)
     return r;
 }
 
-/* The warp's number, in a form that the compiler knows to be the same in all its lanes. */
+/* The warp's number, in a form that the compiler knows to be the same in all its lanes.
+ */
 SPS_DEVICE int warp_index(void)
 {
     return __shfl_sync(~0u, (int)threadIdx.x / 32, 0);
@@ -253,8 +255,9 @@ template <int BN> SPS_DEVICE void mask_row(float (*s)[BN / 8][4], int i, uint64_
 
 /* Online softmax in base 2 (Milakov and Gimelshein 2018): scores s become exp2(s c - m)
  * for the running maximum m of round(s c); l and o are rescaled.  Rows that have seen
- * nothing keep m = -inf, l = 0.  l is this thread's share: quad_sum it last.  scale: c, or
- * EACH row's own.  m - m is 0, so a thousand tiles that leave m alone leave l alone too. */
+ * nothing keep m = -inf, l = 0.  l is this thread's share: quad_sum it last.  scale: c,
+ * or EACH row's own.  m - m is 0, so a thousand tiles that leave m alone leave l alone
+ * too. */
 template <int MT, int BN, int DV, bool EACH>
 SPS_DEVICE void softmax_tile(float (*s)[BN / 8][4], float *m, float *l,
                              float (*o)[DV / 8][4], const float *scale)
@@ -270,7 +273,8 @@ SPS_DEVICE void softmax_tile(float (*s)[BN / 8][4], float *m, float *l,
         top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
         float c = scale[EACH ? i : 0];
         top = fmaxf(top * c, m[i]);
-        float base = top == -INFINITY ? 0.f : top, factor = exp2_fast(m[i] - base), sum = 0;
+        float base = top == -INFINITY ? 0.f : top, factor = exp2_fast(m[i] - base),
+              sum = 0;
         m[i] = top;
 #pragma unroll
         for (int n = 0; n < BN / 8; n++)

@@ -22,7 +22,7 @@ SPS_DEVICE uint32_t order_of(float x)
 }
 
 struct list_view {
-    int64_t list;     /* within the range */
+    int64_t list;      /* within the range */
     int visible, seen; /* blocks; compressed keys */
 };
 
@@ -59,7 +59,8 @@ struct cut {
     int skip, ties, written;
 };
 
-template <int HELD> SPS_DEVICE struct cut cut_of(const uint32_t *key, int keep, uint32_t least)
+template <int HELD>
+SPS_DEVICE struct cut cut_of(const uint32_t *key, int keep, uint32_t least)
 {
     int more = 0, equal = 0;
 
@@ -79,7 +80,8 @@ SPS_DEVICE void write_kept(struct cut *cut, uint32_t key, int block, int32_t *ou
     uint32_t before = (1u << (threadIdx.x & 31)) - 1;
     bool tie = key == cut->least && key > 0;
     uint32_t same = __ballot_sync(~0u, tie);
-    bool take = key > cut->least || (tie && cut->ties + __popc(same & before) >= cut->skip);
+    bool take =
+        key > cut->least || (tie && cut->ties + __popc(same & before) >= cut->skip);
     uint32_t taken = __ballot_sync(~0u, take);
 
     if (take)
@@ -91,7 +93,8 @@ SPS_DEVICE void write_kept(struct cut *cut, uint32_t key, int block, int32_t *ou
 enum { FEW = 64, WARPS = 4 };
 
 /* Keys that reach a bound which at least `keep` reach, in order, if they are FEW: the
- * keep-th largest of the lanes' maxima is such a bound.  Returns how many; 0: too many. */
+ * keep-th largest of the lanes' maxima is such a bound.  Returns how many; 0: too many.
+ */
 template <int HELD>
 SPS_DEVICE int gather_few(const uint32_t *key, int rounds, int keep, uint32_t *few,
                           int32_t *block)
@@ -131,12 +134,13 @@ SPS_DEVICE int gather_few(const uint32_t *key, int rounds, int keep, uint32_t *f
 
 /* A list of at most HELD * 32 blocks; returns how many were written. */
 template <int HELD>
-SPS_DEVICE int choose_held(const struct topk_args *a, const struct list_view *view, int keep,
-                           int32_t *out)
+SPS_DEVICE int choose_held(const struct topk_args *a, const struct list_view *view,
+                           int keep, int32_t *out)
 {
     __shared__ uint32_t few[WARPS][FEW];
     __shared__ int32_t block[WARPS][FEW];
-    int lane = threadIdx.x & 31, warp = threadIdx.x / 32, rounds = (view->visible + 31) / 32;
+    int lane = threadIdx.x & 31, warp = threadIdx.x / 32,
+        rounds = (view->visible + 31) / 32;
     uint32_t key[HELD];
 
 #pragma unroll
@@ -160,8 +164,8 @@ SPS_DEVICE int choose_held(const struct topk_args *a, const struct list_view *vi
 }
 
 /* A list of any length: scores are read again for every bit. */
-SPS_DEVICE int choose_any(const struct topk_args *a, const struct list_view *view, int keep,
-                          int32_t *out)
+SPS_DEVICE int choose_any(const struct topk_args *a, const struct list_view *view,
+                          int keep, int32_t *out)
 {
     int lane = threadIdx.x & 31, rounds = (view->visible + 31) / 32, more = 0, equal = 0;
     uint32_t least = 0;
@@ -189,7 +193,8 @@ SPS_DEVICE int choose_any(const struct topk_args *a, const struct list_view *vie
 
 /* HELD keys a lane in registers; 0: any number. */
 template <int HELD>
-static __global__ void __launch_bounds__(WARPS * 32) topk(const __grid_constant__ topk_args a)
+static __global__ void __launch_bounds__(WARPS * 32)
+    topk(const __grid_constant__ topk_args a)
 {
     int64_t list = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / 32;
 
@@ -227,7 +232,8 @@ enum sps_status sps_cuda_topk_check(struct sps_device *dev, const struct sps_ind
     CUDA_TRY(cudaStreamSynchronize(state->stream));
     if (*state->fault_host < 0)
         return SPS_OK;
-    return sps_fail_nan(*state->fault_host / index->heads, *state->fault_host % index->heads);
+    return sps_fail_nan(*state->fault_host / index->heads,
+                        *state->fault_host % index->heads);
 }
 
 enum sps_status sps_cuda_topk_run(struct sps_device *dev, const struct sps_shape *shape,
