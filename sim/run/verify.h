@@ -10,15 +10,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "base/status.h"
+#include "base/tensor.h"
 
 struct sps_verify_counts {
     int64_t passed, failed, skipped; /* tensors */
 };
 
-/* Check one file on a backend, printing a line a tensor to `out`; adds to *counts.
- * A status other than SPS_OK: the file cannot be checked at all. */
-enum sps_status sps_verify(const char *path, const char *backend, FILE *out,
-                           struct sps_verify_counts *counts);
+/* Check one file on a backend, inputs rounded to `dtype`, printing a line a tensor to
+ * `out`; adds to *counts. A status other than SPS_OK: the file cannot be checked at all.
+ */
+enum sps_status sps_verify(const char *path, const char *backend, enum sps_dtype dtype,
+                           FILE *out, struct sps_verify_counts *counts);
 
 #endif
