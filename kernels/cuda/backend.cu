@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static enum sps_dtype accepts(enum sps_dtype wish)
 {
@@ -99,7 +100,7 @@ static enum sps_status open_cuda(struct sps_device *dev, int threads)
     }
     SPS_TRY(sps_calloc(sizeof *state, &mem));
     dev->state = state = (struct cuda_state *)mem;
-    dev->threads = threads;
+    dev->threads = threads > 0 ? threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
     enum sps_status status = SPS_OK;
     if (cudaGetDevice(&state->id) != cudaSuccess)
         status = sps_fail(SPS_EDEVICE, "no usable CUDA device");
