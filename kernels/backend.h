@@ -158,6 +158,14 @@ struct sps_kernels {
                             const struct sps_qkv *in, int64_t block, int64_t heads,
                             struct sps_rows rows, float *scores);
 
+    /* scores[r,1,nb] = sum over index heads x of w[t,1,x] relu(q[t,x,di] . k[s,1,di]) of
+     * each visible key, others 0; nb = keys of the longest sequence.  DeepSeek-V3.2's
+     * lightning indexer, eq. 1. */
+    enum sps_status (*indexer)(struct sps_device *dev, const struct sps_shape *shape,
+                               const struct sps_tensor *q, const struct sps_tensor *k,
+                               const struct sps_tensor *w, struct sps_rows rows,
+                               float *scores);
+
     /* scores[r,heads,nb] = Philox uniforms keyed by (seed, head, position, block). */
     enum sps_status (*noise)(struct sps_device *dev, const struct sps_shape *shape,
                              uint64_t seed, int64_t block, int64_t heads,

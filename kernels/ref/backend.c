@@ -7,6 +7,7 @@ const struct sps_kernels sps_ref_kernels = {
     .compress_linear = sps_ref_compress_linear,
     .compressed = sps_ref_compressed,
     .gate = sps_ref_gate,
+    .indexer = sps_ref_indexer,
     .mass = sps_ref_mass,
     .noise = sps_ref_noise,
     .topk = sps_ref_topk,

@@ -10,6 +10,7 @@
     X(window)                                                                            \
     X(nsa)                                                                               \
     X(moba)                                                                              \
+    X(dsa)                                                                               \
     X(given)                                                                             \
     X(oracle_topk)                                                                       \
     X(random)                                                                            \

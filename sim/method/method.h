@@ -33,6 +33,8 @@ struct sps_extras {
     struct sps_tensor gate;     /* [t,h,3] float32: compressed, selected, window */
     struct sps_tensor w_k, w_v; /* [g, l*dk, dk], [g, l*dv, dv] */
     struct sps_tensor pe_k;     /* [g,l,dk] */
+    struct sps_tensor q_idx, k_idx; /* [t,x,di], [s,1,di] of `dtype`: an indexer's */
+    struct sps_tensor w_idx;        /* [t,1,x] float32 */
     struct sps_index given;     /* list NULL: absent; host memory */
 };
 
@@ -108,8 +110,10 @@ enum sps_status sps_stage_end(struct sps_call *call, enum sps_stage stage);
  * (docs/methods.md, precision). */
 enum sps_score {
     SPS_SCORE_NONE,
-    SPS_SCORE_MASS, /* a sum of probabilities: relative to itself times the largest logit */
-    SPS_SCORE_LOGIT /* a dot product: relative to sum |q||k| */
+    SPS_SCORE_MASS,  /* a sum of probabilities: relative to itself times the largest logit
+                      */
+    SPS_SCORE_LOGIT, /* q . compressed key: relative to sum |q||k| */
+    SPS_SCORE_INDEXER /* relative to sum |w||q_idx||k_idx| */
 };
 
 struct sps_method {

@@ -39,13 +39,30 @@ static enum sps_status make_sketch(const struct sps_point *point, struct sketch 
 
     SPS_TRY(spec->generator ? sketch_synthetic(&spec->synthetic, d)
                             : sps_data_load(spec, d));
-    sketch->problem = (struct sps_problem){
-        .shape = {.h = d->h, .g = d->g, .t = d->t, .s = d->s, .dk = d->dk, .dv = d->dv,
-                  .n = d->n, .cu_q = d->cu_q, .cu_k = d->cu_k, .causal = true, .scale = 1},
-        .extra = {.gate = d->gate, .w_k = d->w_k, .w_v = d->w_v, .pe_k = d->pe_k,
-                  .given = {.t = d->t, .heads = d->index.dim[1], .block = d->index_block,
-                            .width = d->index.dim[2], .list = d->index.data}},
-        .dtype = point->dtype};
+    sketch->problem = (struct sps_problem){.shape = {.h = d->h,
+                                                     .g = d->g,
+                                                     .t = d->t,
+                                                     .s = d->s,
+                                                     .dk = d->dk,
+                                                     .dv = d->dv,
+                                                     .n = d->n,
+                                                     .cu_q = d->cu_q,
+                                                     .cu_k = d->cu_k,
+                                                     .causal = true,
+                                                     .scale = 1},
+                                           .extra = {.gate = d->gate,
+                                                     .w_k = d->w_k,
+                                                     .w_v = d->w_v,
+                                                     .pe_k = d->pe_k,
+                                                     .q_idx = d->q_idx,
+                                                     .k_idx = d->k_idx,
+                                                     .w_idx = d->w_idx,
+                                                     .given = {.t = d->t,
+                                                               .heads = d->index.dim[1],
+                                                               .block = d->index_block,
+                                                               .width = d->index.dim[2],
+                                                               .list = d->index.data}},
+                                           .dtype = point->dtype};
     return SPS_OK;
 }
 

@@ -322,11 +322,12 @@ static void test_constant(void)
     for_all(constant_returns, 1);
 }
 
-/* Keys and values after position `cut` of each sequence become +-1e4: outputs, scores and
- * lists of rows at or before it keep every bit. */
+/* Keys, values and the indexer's keys after position `cut` of each sequence become +-1e4:
+ * outputs, scores and lists of rows at or before it keep every bit. */
 static void future_is_unseen(struct sps_device *dev, struct problem *p)
 {
     int64_t wk = p->shape.g * p->shape.dk, wv = p->shape.g * p->shape.dv, cut[8];
+    int64_t wi = p->k_idx.dim[2];
     struct outputs a, b;
 
     run(dev, p, NULL, &a);
@@ -338,6 +339,8 @@ static void future_is_unseen(struct sps_device *dev, struct problem *p)
                 ((float *)p->in.k.data)[j * wk + d] = (j + d) % 3 ? 1e4f : -1e4f;
             for (int64_t d = 0; d < wv; d++)
                 ((float *)p->in.v.data)[j * wv + d] = (j + d) % 3 ? 1e4f : -1e4f;
+            for (int64_t d = 0; d < wi; d++)
+                ((float *)p->k_idx.data)[j * wi + d] = (j + d) % 3 ? 1e4f : -1e4f;
         }
     }
     run(dev, p, NULL, &b);

@@ -5,13 +5,33 @@
 
 #include "base/rng.h"
 
-const char *const output_name[OUTPUTS] = {
-    "dense o",        "dense lse",         "band o",      "band lse",     "compressed o",
-    "compressed lse", "compressed scores", "gate scores", "mass by head", "mass by group",
-    "noise",          "blocks o",          "blocks lse",  "heads o",      "heads lse",
-    "union o",        "union lse",         "tokens o",    "tokens lse",   "combined",
-    "nsa index",      "moba index",        "k mean",      "v mean",       "k linear",
-    "block means"};
+const char *const output_name[OUTPUTS] = {"dense o",
+                                          "dense lse",
+                                          "band o",
+                                          "band lse",
+                                          "compressed o",
+                                          "compressed lse",
+                                          "compressed scores",
+                                          "gate scores",
+                                          "indexer scores",
+                                          "mass by head",
+                                          "mass by group",
+                                          "noise",
+                                          "blocks o",
+                                          "blocks lse",
+                                          "heads o",
+                                          "heads lse",
+                                          "union o",
+                                          "union lse",
+                                          "tokens o",
+                                          "tokens lse",
+                                          "combined",
+                                          "nsa index",
+                                          "moba index",
+                                          "k mean",
+                                          "v mean",
+                                          "k linear",
+                                          "block means"};
 
 void options_draw(uint64_t seed, struct options *options)
 {
@@ -68,6 +88,7 @@ static void allocate(const struct problem *p, const struct options *options,
                                     [CMP_LSE] = lse,
                                     [CMP_SCORES] = shape->g * nb,
                                     [GATE_SCORES] = shape->h * nb,
+                                    [INDEXER_SCORES] = sps_shape_blocks(shape, 1),
                                     [MASS_H] = shape->h * nb,
                                     [MASS_G] = shape->g * nb,
                                     [NOISE] = shape->h * nb,
@@ -152,6 +173,8 @@ static enum sps_status score(const struct run *run, struct sps_rows rows)
                                 out->x[CMP_O], out->x[CMP_LSE], at(out, CMP_SCORES, r)));
     SPS_TRY(kernels->gate(run->dev, shape, &in->q, run->from->x[MEANS], &run->whole, rows,
                           at(out, GATE_SCORES, r)));
+    SPS_TRY(kernels->indexer(run->dev, shape, &run->p->q_idx, &run->p->k_idx,
+                             &run->p->w_idx, rows, at(out, INDEXER_SCORES, r)));
     SPS_TRY(
         kernels->mass(run->dev, shape, in, block, shape->h, rows, at(out, MASS_H, r)));
     SPS_TRY(

@@ -14,6 +14,7 @@ enum output {
     CMP_LSE,
     CMP_SCORES,
     GATE_SCORES,
+    INDEXER_SCORES,
     MASS_H,
     MASS_G,
     NOISE,

@@ -22,15 +22,22 @@ static const struct setting {
     {"full", {{0}}, true},
     {"window", {{"window", "7"}, {"sink", "2"}}, true},
     {"nsa",
-     {{"compress_block", "8"}, {"compress_stride", "4"}, {"select_block", "8"},
-      {"select_count", "4"}, {"window", "5"}},
+     {{"compress_block", "8"},
+      {"compress_stride", "4"},
+      {"select_block", "8"},
+      {"select_count", "4"},
+      {"window", "5"}},
      false},
     {"nsa",
-     {{"compress_block", "4"}, {"compress_stride", "4"}, {"select_block", "16"},
-      {"select_count", "3"}, {"combine", "union"}},
+     {{"compress_block", "4"},
+      {"compress_stride", "4"},
+      {"select_block", "16"},
+      {"select_count", "3"},
+      {"combine", "union"}},
      true},
     {"moba", {{"block", "8"}, {"topk", "3"}}, true},
     {"moba", {{"block", "32"}, {"topk", "2"}}, true},
+    {"dsa", {{"topk", "12"}}, true},
     {"oracle_topk", {{"block", "8"}, {"topk", "3"}, {"share", "group"}}, true},
     {"oracle_topk", {{"block", "16"}, {"topk", "2"}}, true},
     {"random", {{"block", "8"}, {"topk", "3"}}, true},
@@ -76,8 +83,13 @@ static bool run_open(const struct setting *setting, const char *backend, uint64_
     *run = (struct run){0};
     problem_make(seed, &run->problem);
     run->problem.shape.causal = true;
-    run->input = (struct sps_problem){
-        .shape = run->problem.shape, .in = run->problem.in, .dtype = SPS_F32, .seed = seed};
+    run->input = (struct sps_problem){.shape = run->problem.shape,
+                                      .in = run->problem.in,
+                                      .extra = {.q_idx = run->problem.q_idx,
+                                                .k_idx = run->problem.k_idx,
+                                                .w_idx = run->problem.w_idx},
+                                      .dtype = SPS_F32,
+                                      .seed = seed};
     run->count = run->input.shape.t * run->input.shape.h * run->input.shape.dv;
     bool ok = set_options(run, setting) && sps_device_open(backend, 2, &run->dev) == SPS_OK &&
               sps_pass_open(sps_method_find(setting->method), run->options, &run->input,
@@ -162,9 +174,13 @@ static void poison(struct run *run, int64_t cut)
 {
     const struct sps_shape *s = &run->input.shape;
     float *k = run->input.in.k.data, *v = run->input.in.v.data;
+    float *k_idx = run->input.extra.k_idx.data;
+    int64_t di = run->input.extra.k_idx.dim[2];
 
     for (int64_t n = 0; n < s->n; n++)
         for (int64_t j = s->cu_k[n] + cut + 1; j < s->cu_k[n + 1]; j++) {
+            for (int64_t i = 0; i < di; i++)
+                k_idx[j * di + i] = i & 1 ? 1e4f : -1e4f;
             for (int64_t i = 0; i < s->g * s->dk; i++)
                 k[j * s->g * s->dk + i] = i & 1 ? 1e4f : -1e4f;
             for (int64_t i = 0; i < s->g * s->dv; i++)
@@ -204,7 +220,8 @@ static void test_future(void)
     for_all(future_is_not_read);
 }
 
-/* Ascending, visible, in range, the own block among them, no more than asked. */
+/* Ascending, visible, in range, the own block among them where it is forced, as many as
+ * asked or there are. */
 static bool list_is_sound(const struct run *run, const int32_t *list, int64_t count, int64_t pos)
 {
     const struct sps_rule *rule = &run->pass.plan.rule;
@@ -216,7 +233,8 @@ static bool list_is_sound(const struct run *run, const int32_t *list, int64_t co
             return false;
         has_own |= list[i] == own;
     }
-    return has_own && count == (own + 1 < rule->count ? own + 1 : rule->count);
+    return (has_own || !rule->local) &&
+           count == (own + 1 < rule->count ? own + 1 : rule->count);
 }
 
 static bool index_is_sound(const struct setting *setting, struct run *run)
@@ -315,6 +333,7 @@ static void test_all_blocks(void)
 {
     static const struct setting all[] = {
         {"moba", {{"block", "16"}, {"topk", "999"}}, true},
+        {"dsa", {{"topk", "999"}}, true},
         {"oracle_topk", {{"block", "8"}, {"topk", "999"}}, true},
         {"random", {{"block", "4"}, {"topk", "999"}, {"share", "group"}}, true},
         {"window", {{"window", "9999"}}, true},
