@@ -158,6 +158,20 @@ struct sps_kernels {
                             const struct sps_qkv *in, int64_t block, int64_t heads,
                             struct sps_rows rows, float *scores);
 
+    /* out[m,g,2,dk] = per channel the largest and the smallest of the l keys of each
+     * compressed key; x[s,g,dk]. */
+    enum sps_status (*key_range)(struct sps_device *dev, const struct sps_shape *shape,
+                                 const struct sps_tensor *x,
+                                 const struct sps_compression *by, float *out);
+
+    /* scores[r,h,nb] = sum over channels of max(q largest, q smallest) of each whole
+     * block (ranges of compression l = u = block): no key of the block has a larger q.k.
+     * Blocks seen in part get 0.  Quest, arXiv 2406.10774 section 3.3. */
+    enum sps_status (*key_bound)(struct sps_device *dev, const struct sps_shape *shape,
+                                 const struct sps_tensor *q, const float *ranges,
+                                 const struct sps_compression *by, struct sps_rows rows,
+                                 float *scores);
+
     /* scores[r,1,nb] = sum over index heads x of w[t,1,x] relu(q[t,x,di] . k[s,1,di]) of
      * each visible key, others 0; nb = keys of the longest sequence.  DeepSeek-V3.2's
      * lightning indexer, eq. 1. */

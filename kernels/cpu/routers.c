@@ -1,4 +1,5 @@
-/* routers.c - scores of the methods that route by more than a mean key: an indexer. */
+/* routers.c - scores of methods that route by more than a mean key: bounds, an indexer.
+ */
 #include <string.h>
 
 #include "kernels/check.h"
@@ -8,7 +9,8 @@
 struct job {
     const struct sps_shape *shape;
     const float *q, *k;
-    const float *w; /* indexer */
+    const float *w;                   /* indexer */
+    const struct sps_compression *by; /* key_bound */
     int64_t blocks;
     struct sps_rows rows;
     float *out;
@@ -51,7 +53,13 @@ enum sps_status sps_cpu_indexer(struct sps_device *dev, const struct sps_shape *
 {
     struct sps_shape own = *shape;
     int64_t keys = sps_shape_blocks(shape, 1);
-    struct job job = {&own, q->data, k->data, w->data, keys, rows, scores};
+    struct job job = {.shape = &own,
+                      .q = q->data,
+                      .k = k->data,
+                      .w = w->data,
+                      .blocks = keys,
+                      .rows = rows,
+                      .out = scores};
 
     dev->impl = "indexer_tiles";
     SPS_TRY(sps_check_causal(shape, "indexer"));
@@ -59,4 +67,65 @@ enum sps_status sps_cpu_indexer(struct sps_device *dev, const struct sps_shape *
     own.g = 1;
     own.dk = q->dim[2];
     return sps_logits_tasks(dev, &own, rows, keys, 1, indexer_task, &job);
+}
+
+/* Each query of d numbers becomes one of 2 d, in place: its positive part, then its
+ * negative one.  Times (largest, smallest) that is the sum of max(q largest, q smallest).
+ */
+static void split_signs(float *q, int64_t items, int64_t d)
+{
+    for (int64_t i = items - 1; i >= 0; i--)
+        for (int64_t x = d - 1; x >= 0; x--) {
+            float value = q[i * d + x];
+            q[(2 * i + 1) * d + x] = value < 0 ? value : 0;
+            q[2 * i * d + x] = value < 0 ? 0 : value;
+        }
+}
+
+/* The shape has the problem's heads and rows of 2 dk numbers. */
+static void bound_task(const void *what, const struct sps_task *task,
+                       struct sps_logits *logits)
+{
+    const struct job *job = what;
+    struct sps_shape shape = *job->shape;
+    int64_t group = shape.h / shape.g, width = shape.dk, l = job->by->l;
+    int64_t n = task->rows.end - task->rows.begin;
+    int64_t last = sps_shape_visible(&shape, task->sequence, task->rows.end - 1);
+
+    shape.dk = width / 2;
+    logits->items = n * group;
+    sps_gather_queries(&shape, job->q, task->rows.begin, n, task->kv * group, group,
+                       logits->q);
+    split_signs(logits->q, logits->items, shape.dk);
+    sps_logits_multiply(logits, width, 1,
+                        job->k +
+                            (job->by->cu[task->sequence] * shape.g + task->kv) * width,
+                        shape.g * width, last / l);
+    for (int64_t i = 0; i < logits->items; i++) {
+        int64_t row = task->rows.begin + i / group, head = task->kv * group + i % group;
+        int64_t whole = sps_shape_visible(&shape, task->sequence, row) / l;
+        float *to = job->out + ((row - job->rows.begin) * shape.h + head) * job->blocks;
+        memcpy(to, logits->x + i * logits->stride, (size_t)whole * sizeof *to);
+        memset(to + whole, 0, (size_t)(job->blocks - whole) * sizeof *to);
+    }
+}
+
+enum sps_status sps_cpu_key_bound(struct sps_device *dev, const struct sps_shape *shape,
+                                  const struct sps_tensor *q, const float *ranges,
+                                  const struct sps_compression *by, struct sps_rows rows,
+                                  float *scores)
+{
+    struct sps_shape wide = *shape;
+    struct job job = {.shape = &wide,
+                      .q = q->data,
+                      .k = ranges,
+                      .by = by,
+                      .blocks = sps_shape_blocks(shape, by->l),
+                      .rows = rows,
+                      .out = scores};
+
+    dev->impl = "key_bound_tiles";
+    SPS_TRY(sps_check_causal(shape, "key_bound"));
+    wide.dk = 2 * shape->dk;
+    return sps_logits_tasks(dev, &wide, rows, job.blocks, wide.g, bound_task, &job);
 }

@@ -41,6 +41,10 @@ void sps_logits_fill(struct sps_logits *logits, const struct sps_shape *shape,
                      const float *q, struct sps_rows rows, int64_t head, int64_t heads,
                      double scale, const float *k, int64_t stride, int64_t n);
 
+/* The same for logits->items queries of dk numbers that stand in logits->q already. */
+void sps_logits_multiply(struct sps_logits *logits, int64_t dk, double scale,
+                         const float *k, int64_t stride, int64_t n);
+
 SPS_END_DECLS
 
 #endif

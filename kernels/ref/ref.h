@@ -35,6 +35,13 @@ enum sps_status sps_ref_gate(struct sps_device *, const struct sps_shape *,
                              const struct sps_tensor *q, const float *means,
                              const struct sps_compression *, struct sps_rows,
                              float *scores);
+enum sps_status sps_ref_key_range(struct sps_device *, const struct sps_shape *,
+                                  const struct sps_tensor *x,
+                                  const struct sps_compression *, float *out);
+enum sps_status sps_ref_key_bound(struct sps_device *, const struct sps_shape *,
+                                  const struct sps_tensor *q, const float *ranges,
+                                  const struct sps_compression *, struct sps_rows,
+                                  float *scores);
 enum sps_status sps_ref_indexer(struct sps_device *, const struct sps_shape *,
                                 const struct sps_tensor *q, const struct sps_tensor *k,
                                 const struct sps_tensor *w, struct sps_rows,

@@ -52,6 +52,27 @@ static double largest_compressed(const struct sps_ties *ties, int64_t row, int64
     return most;
 }
 
+static double largest_bound(const struct sps_ties *ties, int64_t row, int64_t h)
+{
+    const struct sps_plan *plan = &ties->pass.plan;
+    const struct sps_shape *s = &plan->problem->shape;
+    const float *q = (const float *)plan->problem->in.q.data + (row * s->h + h) * s->dk;
+    int64_t sequence = sps_shape_sequence(s, row), group = h * s->g / s->h;
+    struct sps_tensor k;
+    double most = 0;
+
+    plan->method->peek(&ties->pass.call, "k_range", &k);
+    for (int64_t m = plan->by.cu[sequence]; m < plan->by.cu[sequence + 1]; m++) {
+        const float *high = (const float *)k.data + (m * s->g + group) * 2 * s->dk;
+        const float *low = high + s->dk;
+        double sum = 0;
+        for (int64_t i = 0; i < s->dk; i++)
+            sum += fabs(q[i] * fmax(fabs(high[i]), fabs(low[i])));
+        most = fmax(most, sum);
+    }
+    return most;
+}
+
 /* sum over index heads of |w| sum |q_idx||k_idx|, alike for every query head. */
 static double largest_indexed(const struct sps_ties *ties, int64_t row, int64_t h)
 {
@@ -76,6 +97,7 @@ static double largest_indexed(const struct sps_ties *ties, int64_t row, int64_t 
 
 static largest *const sums[] = {[SPS_SCORE_MASS] = largest_compressed,
                                 [SPS_SCORE_LOGIT] = largest_compressed,
+                                [SPS_SCORE_BOUND] = largest_bound,
                                 [SPS_SCORE_INDEXER] = largest_indexed};
 
 /* How far apart two scores a and b may be and still tie. */

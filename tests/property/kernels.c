@@ -486,6 +486,58 @@ static void test_mass(void)
     for_all(mass_is_probs, 1);
 }
 
+/* The largest q.k of block b of one head, in double; its keys are all visible. */
+static double largest_product(const struct problem *p, int64_t row, int64_t head,
+                              int64_t first, int64_t n)
+{
+    int64_t g = p->shape.g, dk = p->shape.dk, kv = head / (p->shape.h / g);
+    const float *q = (const float *)p->in.q.data + (row * p->shape.h + head) * dk;
+    double most = -INFINITY;
+
+    for (int64_t j = first; j < first + n; j++) {
+        const float *k = (const float *)p->in.k.data + (j * g + kv) * dk;
+        double sum = 0;
+        for (int64_t d = 0; d < dk; d++)
+            sum += (double)q[d] * k[d];
+        most = fmax(most, sum);
+    }
+    return most;
+}
+
+/* No key of a page is larger; pages of one repeated key reach their bound. */
+static void bound_holds(struct sps_device *dev, struct problem *p)
+{
+    double slack = 8 * 0x1p-24 * product_bound(p);
+    struct options options;
+    struct outputs out;
+
+    options_draw(p->seed, &options);
+    for (int repeated = 0; repeated < 2; repeated++) {
+        int64_t width = p->shape.g * p->shape.dk, h = p->shape.h, block = options.block;
+        for (int64_t i = width; repeated && i < sps_tensor_count(&p->in.k); i++)
+            ((float *)p->in.k.data)[i] = ((float *)p->in.k.data)[i % width];
+        run(dev, p, NULL, &out);
+        int64_t nb = out.width[BOUND_SCORES] / h;
+        for (int64_t row = 0; row < p->shape.t; row += 7) {
+            int64_t sequence = sps_shape_sequence(&p->shape, row), head = row % h;
+            int64_t whole = sps_shape_visible(&p->shape, sequence, row) / block;
+            for (int64_t b = 0; b < whole; b++) {
+                double most =
+                    largest_product(p, row, head, p->cu_k[sequence] + b * block, block);
+                double bound = out.x[BOUND_SCORES][(row * h + head) * nb + b];
+                check(bound >= most - slack && (!repeated || bound <= most + slack), p,
+                      dev->backend->name, "bound of q.k");
+            }
+        }
+        outputs_free(&out);
+    }
+}
+
+static void test_bound(void)
+{
+    for_all(bound_holds, 1);
+}
+
 static void threads_do_not_matter(struct sps_device *dev, struct problem *p)
 {
     struct outputs a, b;
@@ -656,6 +708,7 @@ static const struct tap_test tests[] = {
     {"permuted heads permute the output", test_permute},
     {"rows that see nothing give 0 and -inf", test_nothing},
     {"mass sums to 1 and matches probs", test_mass},
+    {"key ranges bound q.k", test_bound},
     {"thread count changes no bit", test_threads},
     {NULL, NULL},
 };

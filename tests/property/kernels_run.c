@@ -13,6 +13,7 @@ const char *const output_name[OUTPUTS] = {"dense o",
                                           "compressed lse",
                                           "compressed scores",
                                           "gate scores",
+                                          "bound scores",
                                           "indexer scores",
                                           "mass by head",
                                           "mass by group",
@@ -31,7 +32,8 @@ const char *const output_name[OUTPUTS] = {"dense o",
                                           "k mean",
                                           "v mean",
                                           "k linear",
-                                          "block means"};
+                                          "block means",
+                                          "block ranges"};
 
 void options_draw(uint64_t seed, struct options *options)
 {
@@ -88,6 +90,7 @@ static void allocate(const struct problem *p, const struct options *options,
                                     [CMP_LSE] = lse,
                                     [CMP_SCORES] = shape->g * nb,
                                     [GATE_SCORES] = shape->h * nb,
+                                    [BOUND_SCORES] = shape->h * nb,
                                     [INDEXER_SCORES] = sps_shape_blocks(shape, 1),
                                     [MASS_H] = shape->h * nb,
                                     [MASS_G] = shape->g * nb,
@@ -106,7 +109,8 @@ static void allocate(const struct problem *p, const struct options *options,
                                     [K_MEAN] = m * shape->g * shape->dk,
                                     [V_MEAN] = m * shape->g * shape->dv,
                                     [K_LINEAR] = m * shape->g * shape->dk,
-                                    [MEANS] = w * shape->g * shape->dk};
+                                    [MEANS] = w * shape->g * shape->dk,
+                                    [RANGES] = w * shape->g * 2 * shape->dk};
 
     for (int i = 0; i < OUTPUTS; i++) {
         out->width[i] = width[i];
@@ -157,6 +161,7 @@ static enum sps_status compress(const struct run *run)
     SPS_TRY(kernels->compress_mean(run->dev, shape, k, &run->by, run->out->x[K_MEAN]));
     SPS_TRY(kernels->compress_mean(run->dev, shape, &run->p->in.v, &run->by,
                                    run->out->x[V_MEAN]));
+    SPS_TRY(kernels->key_range(run->dev, shape, k, &run->whole, run->out->x[RANGES]));
     return kernels->compress_mean(run->dev, shape, k, &run->whole, run->out->x[MEANS]);
 }
 
@@ -173,6 +178,8 @@ static enum sps_status score(const struct run *run, struct sps_rows rows)
                                 out->x[CMP_O], out->x[CMP_LSE], at(out, CMP_SCORES, r)));
     SPS_TRY(kernels->gate(run->dev, shape, &in->q, run->from->x[MEANS], &run->whole, rows,
                           at(out, GATE_SCORES, r)));
+    SPS_TRY(kernels->key_bound(run->dev, shape, &in->q, run->from->x[RANGES], &run->whole,
+                               rows, at(out, BOUND_SCORES, r)));
     SPS_TRY(kernels->indexer(run->dev, shape, &run->p->q_idx, &run->p->k_idx,
                              &run->p->w_idx, rows, at(out, INDEXER_SCORES, r)));
     SPS_TRY(
