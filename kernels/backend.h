@@ -172,6 +172,12 @@ struct sps_kernels {
                                  const struct sps_compression *by, struct sps_rows rows,
                                  float *scores);
 
+    /* scores[r,heads,nb] = the largest q.k, unscaled, of each block's visible keys and of
+     * the query heads that share an index head (heads: h or g); blocks without any 0. */
+    enum sps_status (*block_max)(struct sps_device *dev, const struct sps_shape *shape,
+                                 const struct sps_qkv *in, int64_t block, int64_t heads,
+                                 struct sps_rows rows, float *scores);
+
     /* scores[r,1,nb] = sum over index heads x of w[t,1,x] relu(q[t,x,di] . k[s,1,di]) of
      * each visible key, others 0; nb = keys of the longest sequence.  DeepSeek-V3.2's
      * lightning indexer, eq. 1. */

@@ -1,5 +1,6 @@
-/* routers.c - scores of methods that route by more than a mean key: bounds, an indexer.
- */
+/* routers.c - scores of methods that route by more than a mean key: bounds, the largest
+ * product, an indexer. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/check.h"
@@ -12,6 +13,7 @@ struct job {
     const float *w;                   /* indexer */
     const struct sps_compression *by; /* key_bound */
     int64_t blocks;
+    int64_t block, heads; /* block_max */
     struct sps_rows rows;
     float *out;
 };
@@ -128,4 +130,57 @@ enum sps_status sps_cpu_key_bound(struct sps_device *dev, const struct sps_shape
     SPS_TRY(sps_check_causal(shape, "key_bound"));
     wide.dk = 2 * shape->dk;
     return sps_logits_tasks(dev, &wide, rows, job.blocks, wide.g, bound_task, &job);
+}
+
+/* The largest of n > 0 numbers and `most`; a NaN stays one: top-k must see it. */
+static float raise_to(float most, const float *x, int64_t n)
+{
+    for (int64_t j = 0; j < n; j++)
+        most = x[j] > most || isnan(x[j]) ? x[j] : most;
+    return most;
+}
+
+static void max_task(const void *what, const struct sps_task *task,
+                     struct sps_logits *logits)
+{
+    const struct job *job = what;
+    const struct sps_shape *shape = job->shape;
+    int64_t group = shape->h / shape->g, share = shape->h / job->heads;
+    int64_t g = shape->g, dk = shape->dk, block = job->block;
+
+    sps_logits_fill(logits, shape, job->q, task->rows, task->kv * group, group, 1,
+                    job->k + (shape->cu_k[task->sequence] * g + task->kv) * dk, g * dk,
+                    sps_shape_visible(shape, task->sequence, task->rows.end - 1));
+    for (int64_t i = 0; i < logits->items; i++) {
+        int64_t row = task->rows.begin + i / group, head = task->kv * group + i % group;
+        int64_t seen = sps_shape_visible(shape, task->sequence, row);
+        const float *x = logits->x + i * logits->stride;
+        float *to = job->out +
+                    ((row - job->rows.begin) * job->heads + head / share) * job->blocks;
+        if (head % share == 0)
+            memset(to, 0, (size_t)job->blocks * sizeof *to);
+        for (int64_t j = 0; j < seen; j += block)
+            to[j / block] = raise_to(head % share == 0 ? x[j] : to[j / block], x + j,
+                                     seen - j < block ? seen - j : block);
+    }
+}
+
+enum sps_status sps_cpu_block_max(struct sps_device *dev, const struct sps_shape *shape,
+                                  const struct sps_qkv *in, int64_t block, int64_t heads,
+                                  struct sps_rows rows, float *scores)
+{
+    struct job job = {.shape = shape,
+                      .q = in->q.data,
+                      .k = in->k.data,
+                      .blocks = sps_shape_blocks(shape, block),
+                      .block = block,
+                      .heads = heads,
+                      .rows = rows,
+                      .out = scores};
+
+    dev->impl = "block_max_tiles";
+    SPS_TRY(sps_check_causal(shape, "block_max"));
+    SPS_TRY(sps_check_heads(shape, heads));
+    return sps_logits_tasks(dev, shape, rows, sps_shape_blocks(shape, 1), shape->g,
+                            max_task, &job);
 }

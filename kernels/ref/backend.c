@@ -9,6 +9,7 @@ const struct sps_kernels sps_ref_kernels = {
     .gate = sps_ref_gate,
     .key_range = sps_ref_key_range,
     .key_bound = sps_ref_key_bound,
+    .block_max = sps_ref_block_max,
     .indexer = sps_ref_indexer,
     .mass = sps_ref_mass,
     .noise = sps_ref_noise,

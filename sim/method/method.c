@@ -11,6 +11,7 @@
     X(nsa)                                                                               \
     X(moba)                                                                              \
     X(dsa)                                                                               \
+    X(msa)                                                                               \
     X(quest)                                                                             \
     X(given)                                                                             \
     X(oracle_topk)                                                                       \

@@ -113,6 +113,7 @@ enum sps_score {
     SPS_SCORE_MASS,  /* a sum of probabilities: relative to itself times the largest logit
                       */
     SPS_SCORE_LOGIT, /* q . compressed key: relative to sum |q||k|; peek "k_cmp" */
+    SPS_SCORE_KEY,   /* q . key: relative to sum |q||k| */
     SPS_SCORE_BOUND, /* relative to sum |q| max(|largest|, |smallest|); peek "k_range" */
     SPS_SCORE_INDEXER /* relative to sum |w||q_idx||k_idx| */
 };

@@ -36,20 +36,39 @@ static double size(const float *a, const float *b, int64_t n)
 /* The largest sum behind any score of query head h. */
 typedef double largest(const struct sps_ties *ties, int64_t row, int64_t h);
 
+/* Keys [begin, end) of k[*,g,dk]. */
+static double largest_of(const struct sps_ties *ties, int64_t row, int64_t h,
+                         const float *k, int64_t begin, int64_t end)
+{
+    const struct sps_problem *p = &ties->input.problem;
+    const struct sps_shape *s = &p->shape;
+    const float *q = (const float *)p->in.q.data + (row * s->h + h) * s->dk;
+    int64_t group = h * s->g / s->h;
+    double most = 0;
+
+    for (int64_t m = begin; m < end; m++)
+        most = fmax(most, size(q, k + (m * s->g + group) * s->dk, s->dk));
+    return most;
+}
+
 static double largest_compressed(const struct sps_ties *ties, int64_t row, int64_t h)
 {
     const struct sps_plan *plan = &ties->pass.plan;
-    const struct sps_shape *s = &plan->problem->shape;
-    const float *q = (const float *)plan->problem->in.q.data + (row * s->h + h) * s->dk;
-    int64_t sequence = sps_shape_sequence(s, row), group = h * s->g / s->h;
+    int64_t sequence = sps_shape_sequence(&plan->problem->shape, row);
     struct sps_tensor k;
-    double most = 0;
 
     plan->method->peek(&ties->pass.call, "k_cmp", &k);
-    for (int64_t m = plan->by.cu[sequence]; m < plan->by.cu[sequence + 1]; m++)
-        most = fmax(most,
-                    size(q, (const float *)k.data + (m * s->g + group) * s->dk, s->dk));
-    return most;
+    return largest_of(ties, row, h, k.data, plan->by.cu[sequence],
+                      plan->by.cu[sequence + 1]);
+}
+
+static double largest_key(const struct sps_ties *ties, int64_t row, int64_t h)
+{
+    const struct sps_problem *p = &ties->input.problem;
+    int64_t sequence = sps_shape_sequence(&p->shape, row);
+
+    return largest_of(ties, row, h, p->in.k.data, p->shape.cu_k[sequence],
+                      p->shape.cu_k[sequence + 1]);
 }
 
 static double largest_bound(const struct sps_ties *ties, int64_t row, int64_t h)
@@ -97,6 +116,7 @@ static double largest_indexed(const struct sps_ties *ties, int64_t row, int64_t 
 
 static largest *const sums[] = {[SPS_SCORE_MASS] = largest_compressed,
                                 [SPS_SCORE_LOGIT] = largest_compressed,
+                                [SPS_SCORE_KEY] = largest_key,
                                 [SPS_SCORE_BOUND] = largest_bound,
                                 [SPS_SCORE_INDEXER] = largest_indexed};
 

@@ -504,6 +504,39 @@ static double largest_product(const struct problem *p, int64_t row, int64_t head
     return most;
 }
 
+/* Every head's largest product of a block of the whole keys that a row sees, against the
+ * group's score. */
+static void max_is_max(struct sps_device *dev, struct problem *p)
+{
+    double slack = 8 * 0x1p-24 * product_bound(p);
+    int64_t g = p->shape.g, group = p->shape.h / g;
+    struct options options;
+    struct outputs out;
+
+    options_draw(p->seed, &options);
+    run(dev, p, NULL, &out);
+    int64_t nb = out.width[MAX_SCORES] / g, block = options.block;
+    for (int64_t row = 0; row < p->shape.t; row += 7) {
+        int64_t sequence = sps_shape_sequence(&p->shape, row), kv = row % g;
+        int64_t visible = sps_shape_visible(&p->shape, sequence, row);
+        for (int64_t b = 0; b < nb; b++) {
+            int64_t n = visible - b * block < block ? visible - b * block : block;
+            double most = n > 0 ? -INFINITY : 0;
+            for (int64_t x = kv * group; n > 0 && x < (kv + 1) * group; x++)
+                most = fmax(most,
+                            largest_product(p, row, x, p->cu_k[sequence] + b * block, n));
+            check(fabs(out.x[MAX_SCORES][(row * g + kv) * nb + b] - most) <= slack, p,
+                  dev->backend->name, "largest q.k");
+        }
+    }
+    outputs_free(&out);
+}
+
+static void test_max(void)
+{
+    for_all(max_is_max, 1);
+}
+
 /* No key of a page is larger; pages of one repeated key reach their bound. */
 static void bound_holds(struct sps_device *dev, struct problem *p)
 {
@@ -708,6 +741,7 @@ static const struct tap_test tests[] = {
     {"permuted heads permute the output", test_permute},
     {"rows that see nothing give 0 and -inf", test_nothing},
     {"mass sums to 1 and matches probs", test_mass},
+    {"largest q.k of blocks and groups", test_max},
     {"key ranges bound q.k", test_bound},
     {"thread count changes no bit", test_threads},
     {NULL, NULL},

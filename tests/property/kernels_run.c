@@ -5,35 +5,17 @@
 
 #include "base/rng.h"
 
-const char *const output_name[OUTPUTS] = {"dense o",
-                                          "dense lse",
-                                          "band o",
-                                          "band lse",
-                                          "compressed o",
-                                          "compressed lse",
-                                          "compressed scores",
-                                          "gate scores",
-                                          "bound scores",
-                                          "indexer scores",
-                                          "mass by head",
-                                          "mass by group",
-                                          "noise",
-                                          "blocks o",
-                                          "blocks lse",
-                                          "heads o",
-                                          "heads lse",
-                                          "union o",
-                                          "union lse",
-                                          "tokens o",
-                                          "tokens lse",
-                                          "combined",
-                                          "nsa index",
-                                          "moba index",
-                                          "k mean",
-                                          "v mean",
-                                          "k linear",
-                                          "block means",
-                                          "block ranges"};
+const char *const output_name[OUTPUTS] = {
+    "dense o",           "dense lse",      "band o",
+    "band lse",          "compressed o",   "compressed lse",
+    "compressed scores", "gate scores",    "bound scores",
+    "largest q.k",       "indexer scores", "mass by head",
+    "mass by group",     "noise",          "blocks o",
+    "blocks lse",        "heads o",        "heads lse",
+    "union o",           "union lse",      "tokens o",
+    "tokens lse",        "combined",       "nsa index",
+    "moba index",        "k mean",         "v mean",
+    "k linear",          "block means",    "block ranges"};
 
 void options_draw(uint64_t seed, struct options *options)
 {
@@ -91,6 +73,7 @@ static void allocate(const struct problem *p, const struct options *options,
                                     [CMP_SCORES] = shape->g * nb,
                                     [GATE_SCORES] = shape->h * nb,
                                     [BOUND_SCORES] = shape->h * nb,
+                                    [MAX_SCORES] = shape->g * nb,
                                     [INDEXER_SCORES] = sps_shape_blocks(shape, 1),
                                     [MASS_H] = shape->h * nb,
                                     [MASS_G] = shape->g * nb,
@@ -180,6 +163,8 @@ static enum sps_status score(const struct run *run, struct sps_rows rows)
                           at(out, GATE_SCORES, r)));
     SPS_TRY(kernels->key_bound(run->dev, shape, &in->q, run->from->x[RANGES], &run->whole,
                                rows, at(out, BOUND_SCORES, r)));
+    SPS_TRY(kernels->block_max(run->dev, shape, in, block, shape->g, rows,
+                               at(out, MAX_SCORES, r)));
     SPS_TRY(kernels->indexer(run->dev, shape, &run->p->q_idx, &run->p->k_idx,
                              &run->p->w_idx, rows, at(out, INDEXER_SCORES, r)));
     SPS_TRY(

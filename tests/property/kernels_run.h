@@ -15,6 +15,7 @@ enum output {
     CMP_SCORES,
     GATE_SCORES,
     BOUND_SCORES,
+    MAX_SCORES,
     INDEXER_SCORES,
     MASS_H,
     MASS_G,

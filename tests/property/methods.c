@@ -38,6 +38,7 @@ static const struct setting {
     {"moba", {{"block", "8"}, {"topk", "3"}}, true},
     {"moba", {{"block", "32"}, {"topk", "2"}}, true},
     {"dsa", {{"topk", "12"}}, true},
+    {"msa", {{"block", "8"}, {"topk", "3"}}, true},
     {"quest", {{"page", "4"}, {"topk", "3"}}, true},
     {"quest", {{"page", "16"}, {"topk", "2"}}, true},
     {"oracle_topk", {{"block", "8"}, {"topk", "3"}, {"share", "group"}}, true},
@@ -336,6 +337,7 @@ static void test_all_blocks(void)
     static const struct setting all[] = {
         {"moba", {{"block", "16"}, {"topk", "999"}}, true},
         {"dsa", {{"topk", "999"}}, true},
+        {"msa", {{"block", "16"}, {"topk", "999"}}, true},
         {"quest", {{"page", "8"}, {"topk", "999"}}, true},
         {"oracle_topk", {{"block", "8"}, {"topk", "999"}}, true},
         {"random", {{"block", "4"}, {"topk", "999"}, {"share", "group"}}, true},
