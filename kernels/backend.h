@@ -197,6 +197,14 @@ struct sps_kernels {
                             const float *scores, const struct sps_rule *rule,
                             struct sps_rows rows, struct sps_index *index);
 
+    /* The fewest blocks that hold the share p of the sum of a row's scores, the rule's
+     * forced ones first, the more recent of equals first (its count plays no part): lists
+     * of rows [begin, end) of a packed index.  They start at index->list, which has room
+     * for every block of every list; offsets of other rows stay as they are. */
+    enum sps_status (*topp)(struct sps_device *dev, const struct sps_shape *shape,
+                            const float *scores, const struct sps_rule *rule, double p,
+                            struct sps_rows rows, struct sps_index *index);
+
     /* o, lse as dense, over the union of the index's tokens and the band's. */
     enum sps_status (*attend)(struct sps_device *dev, const struct sps_shape *shape,
                               const struct sps_qkv *in, const struct sps_index *index,

@@ -58,6 +58,9 @@ enum sps_status sps_ref_noise(struct sps_device *, const struct sps_shape *,
 enum sps_status sps_ref_topk(struct sps_device *, const struct sps_shape *,
                              const float *scores, const struct sps_rule *,
                              struct sps_rows, struct sps_index *);
+enum sps_status sps_ref_topp(struct sps_device *, const struct sps_shape *,
+                             const float *scores, const struct sps_rule *, double p,
+                             struct sps_rows, struct sps_index *);
 enum sps_status sps_ref_attend(struct sps_device *, const struct sps_shape *,
                                const struct sps_qkv *, const struct sps_index *,
                                const struct sps_band *, struct sps_rows, float *o,

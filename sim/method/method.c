@@ -15,6 +15,7 @@
     X(quest)                                                                             \
     X(given)                                                                             \
     X(oracle_topk)                                                                       \
+    X(oracle_topp)                                                                       \
     X(random)                                                                            \
     X(null)
 

@@ -66,6 +66,7 @@ struct sps_plan {
     /* out: what is read beside the index, and the index's form (heads 0: none) */
     struct sps_band band;
     int64_t index_heads, index_block, index_width;
+    bool packed; /* lists of index_width at most, packed, one chunk at a time */
     int64_t unit;            /* tokens per unit for recall_set; 0: none */
     struct sps_rule rule;    /* count and forced set, for the oracle of the same kind */
     struct sps_compression by; /* compressed keys or block means; cu owned, or NULL */
@@ -82,7 +83,8 @@ struct sps_plan {
 struct sps_call {
     const struct sps_plan *plan;
     struct sps_device *dev;
-    struct sps_index index; /* on the device; as planned, all t rows */
+    struct sps_index index; /* on the device; as planned, all t rows, or when packed the
+                               lists of the chunk under way and offsets for all t rows */
     void *fixed;            /* plan->fixed_bytes */
     void *scratch;          /* plan->row_bytes * chunk rows */
     float *o;               /* [t,h,dv] */
