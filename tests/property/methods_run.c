@@ -31,6 +31,7 @@ const struct setting settings[] = {
     {"msa", {{"block", "8"}, {"topk", "3"}}, true},
     {"quest", {{"page", "4"}, {"topk", "3"}}, true},
     {"quest", {{"page", "16"}, {"topk", "2"}}, true},
+    {"given", {{0}}, true},
     {"oracle_topk", {{"block", "8"}, {"topk", "3"}, {"share", "group"}}, true},
     {"oracle_topk", {{"block", "16"}, {"topk", "2"}}, true},
     {"oracle_topp", {{"block", "8"}, {"p", "0.7"}}, true},
@@ -60,6 +61,29 @@ bool run_again(struct run *run)
            sps_pass_index(&run->pass, &run->index) == SPS_OK;
 }
 
+enum { GIVEN_BLOCK = 4, GIVEN_WIDTH = 6 };
+
+/* Random units of each row's sequence, the own one always among them. */
+static void draw_given(struct run *run)
+{
+    const struct sps_shape *s = &run->problem.shape;
+    const int64_t heads[] = {s->h, s->g, 1};
+    int64_t n = heads[run->problem.seed % 3];
+    struct sps_index *index = &run->input.extra.given;
+
+    run->given = (int32_t *)problem_floats(s->t * n * GIVEN_WIDTH + 1);
+    *index = (struct sps_index){s->t, n, GIVEN_BLOCK, GIVEN_WIDTH, run->given, NULL};
+    for (int64_t i = 0; i < s->t * n * GIVEN_WIDTH; i++) {
+        int64_t row = i / GIVEN_WIDTH / n, sequence = sps_shape_sequence(s, row);
+        int64_t units = (sps_shape_keys(s, sequence) + GIVEN_BLOCK - 1) / GIVEN_BLOCK;
+        int64_t own = sps_shape_visible(s, sequence, row) - 1;
+        run->given[i] =
+            (int32_t)problem_draw(run->problem.seed, 1000 + (uint64_t)i, -1, units - 1);
+        if (own >= 0 && i % GIVEN_WIDTH == i / GIVEN_WIDTH % GIVEN_WIDTH)
+            run->given[i] = (int32_t)(own / GIVEN_BLOCK);
+    }
+}
+
 bool run_open(const struct setting *setting, const char *backend, uint64_t seed,
               struct run *run)
 {
@@ -73,6 +97,7 @@ bool run_open(const struct setting *setting, const char *backend, uint64_t seed,
                                                 .w_idx = run->problem.w_idx},
                                       .dtype = SPS_F32,
                                       .seed = seed};
+    draw_given(run);
     run->count = run->input.shape.t * run->input.shape.h * run->input.shape.dv;
     bool ok = set_options(run, setting) &&
               sps_device_open(backend, 2, &run->dev) == SPS_OK &&
@@ -91,6 +116,7 @@ void run_close(struct run *run)
     sps_device_close(&run->dev);
     problem_free(&run->problem);
     free(run->options);
+    free(run->given);
     sps_pass_index_free(&run->index);
 }
 

@@ -25,6 +25,8 @@ struct run {
     struct sps_device dev;
     struct sps_pass pass;
     void *options;
+    int32_t
+        *given; /* lists of the method `given`: unsorted, with repeats and later units */
     struct sps_index index; /* host, owned */
     int64_t count;          /* floats of the output */
 };

@@ -86,7 +86,8 @@ static bool ties_are_recent(const struct setting *setting, struct run *run)
     const struct sps_shape *s = &run->input.shape;
     struct sps_tensor *const keys[] = {&run->input.in.k, &run->input.extra.k_idx};
 
-    if (!ranks(run) || is(setting, "random") || is(setting, "nsa"))
+    if (!ranks(run) || is(setting, "random") || is(setting, "given") ||
+        is(setting, "nsa"))
         return true;
     for (int x = 0; x < 2; x++) {
         float *k = keys[x]->data;
@@ -126,8 +127,8 @@ static bool nan_is_refused(const struct setting *setting, struct run *run)
     int64_t block = run->pass.plan.rule.block, sees = 0;
     float *k = run->input.in.k.data, *k_idx = run->input.extra.k_idx.data;
 
-    if (!ranks(run) || is(setting, "random") || is(setting, "oracle_topk") ||
-        is(setting, "nsa"))
+    if (!ranks(run) || is(setting, "random") || is(setting, "given") ||
+        is(setting, "oracle_topk") || is(setting, "nsa"))
         return true;
     for (int64_t n = 0; n < s->n; n++) {
         for (int64_t i = 0; sps_shape_keys(s, n) > 0 && i < s->g * s->dk; i++)
