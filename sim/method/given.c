@@ -3,7 +3,8 @@
 
 #include "sim/method/select.h"
 
-static void cost(const struct sps_plan *plan, struct sps_pairs pairs, struct sps_cost *cost)
+static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
+                 struct sps_cost *cost)
 {
     cost[SPS_STAGE_ATTEND] = sps_cost_attend(plan, pairs.both);
 }
@@ -18,7 +19,8 @@ static enum sps_status plan(struct sps_plan *plan)
     if (!given->list)
         return sps_fail(SPS_ENOTSUP, "given: the data has no index");
     if (given->heads != s->h && given->heads != s->g && given->heads != 1)
-        return sps_fail(SPS_ECONFIG, "given: index has %lld heads: %lld, %lld or 1 is allowed",
+        return sps_fail(SPS_ECONFIG,
+                        "given: index has %lld heads: %lld, %lld or 1 is allowed",
                         (long long)given->heads, (long long)s->h, (long long)s->g);
     sps_select_plan(plan, given->heads,
                     (struct sps_rule){.block = given->block, .count = given->width});

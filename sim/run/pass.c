@@ -104,7 +104,8 @@ enum sps_status sps_pass_open(const struct sps_method *method, const void *optio
     SPS_TRY(sps_plan_make(method, options, problem, dev, &pass->plan));
     pass->call = (struct sps_call){.plan = &pass->plan, .dev = dev};
     const struct sps_qkv *in = &problem->in;
-    size_t inputs = sps_tensor_bytes(&in->q) + sps_tensor_bytes(&in->k) + sps_tensor_bytes(&in->v);
+    size_t inputs =
+        sps_tensor_bytes(&in->q) + sps_tensor_bytes(&in->k) + sps_tensor_bytes(&in->v);
     size_t bytes = sps_pass_bytes(&pass->plan, &pass->chunk) + inputs;
     if (bytes > dev->memory_bytes)
         return sps_fail(SPS_ENOMEM, "%s needs %zu bytes, %s has %zu", method->name, bytes,

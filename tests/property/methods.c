@@ -8,7 +8,8 @@
 #include "tests/property/methods_run.h"
 #include "tests/tap.h"
 
-/* How much of a constant v survives in row r: gates of the branches that read something. */
+/* How much of a constant v survives in row r: gates of the branches that read something.
+ */
 static float survives(const struct setting *setting, const struct run *run, int64_t r)
 {
     const struct sps_shape *s = &run->input.shape;
@@ -18,7 +19,8 @@ static float survives(const struct setting *setting, const struct run *run, int6
         return 0;
     if (setting->single)
         return 1;
-    bool compressed = sps_compressed_visible(pos, run->pass.plan.by.l, run->pass.plan.by.u) > 0;
+    bool compressed =
+        sps_compressed_visible(pos, run->pass.plan.by.l, run->pass.plan.by.u) > 0;
     return (compressed ? 3 : 2) / 3.0f;
 }
 
@@ -97,7 +99,8 @@ static void test_future(void)
 
 /* Ascending, visible, in range, the own block among them where it is forced, as many as
  * asked or there are; without a count at least one. */
-static bool list_is_sound(const struct run *run, const int32_t *list, int64_t count, int64_t pos)
+static bool list_is_sound(const struct run *run, const int32_t *list, int64_t count,
+                          int64_t pos)
 {
     const struct sps_rule *rule = &run->pass.plan.rule;
     int64_t own = pos / rule->block;
@@ -169,7 +172,8 @@ static bool prediction_is_count(const struct setting *setting, struct run *run)
                  (strcmp(setting->method, "nsa") != 0 || !setting->single);
 
     for (int64_t r = 0; r < run->input.shape.t; r++)
-        if (sps_shape_pos(&run->input.shape, sps_shape_sequence(&run->input.shape, r), r) < 0)
+        if (sps_shape_pos(&run->input.shape, sps_shape_sequence(&run->input.shape, r),
+                          r) < 0)
             return true;
     sps_count_pairs(&run->input.shape, run->index.heads ? &run->index : NULL, &plan->band,
                     &pairs.both, &pairs.index);
@@ -310,7 +314,8 @@ static void test_registry(void)
 {
     for (const struct sps_method *const *m = sps_methods; *m; m++) {
         CU_ASSERT(sps_method_find((*m)->name) == *m);
-        CU_ASSERT((*m)->summary && (*m)->source && (*m)->plan && (*m)->attend && (*m)->cost);
+        CU_ASSERT((*m)->summary && (*m)->source && (*m)->plan && (*m)->attend &&
+                  (*m)->cost);
         CU_ASSERT(!(*m)->options == !(*m)->options_size);
     }
     CU_ASSERT(sps_method_find("nonsense") == NULL);
