@@ -5,9 +5,9 @@
 
 void sps_data_free(struct sps_data *data)
 {
-    struct sps_tensor *const owned[] = {&data->q,    &data->k,     &data->v,
-                                        &data->gate, &data->w_k,   &data->w_v,
-                                        &data->pe_k, &data->index, &data->d_o};
+    struct sps_tensor *const owned[] = {
+        &data->q,    &data->k,     &data->v,   &data->gate,  &data->w_k,   &data->w_v,
+        &data->pe_k, &data->index, &data->d_o, &data->q_idx, &data->k_idx, &data->w_idx};
 
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         sps_tensor_free(owned[i]);
@@ -61,5 +61,8 @@ enum sps_status sps_data_check_finite(const struct sps_data *data)
 {
     SPS_TRY(check_finite("q", &data->q));
     SPS_TRY(check_finite("k", &data->k));
-    return check_finite("v", &data->v);
+    SPS_TRY(check_finite("v", &data->v));
+    SPS_TRY(check_finite("q_idx", &data->q_idx));
+    SPS_TRY(check_finite("k_idx", &data->k_idx));
+    return check_finite("w_idx", &data->w_idx);
 }

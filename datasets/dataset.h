@@ -26,6 +26,8 @@ struct sps_data {
     int64_t heads[1024];       /* the recording's number of each query head */
     struct sps_tensor q, k, v; /* owned */
     struct sps_tensor gate, w_k, w_v, pe_k; /* owned; often absent */
+    struct sps_tensor q_idx, k_idx, w_idx;  /* owned; [t,x,di], [s,1,di], [t,1,x] of an
+                                               indexer with x heads; all or none */
     struct sps_tensor index;                /* owned; int32 [t, heads, width] */
     int64_t index_block;                    /* tokens a unit of index */
     struct sps_tensor d_o;                  /* owned; `do` for backward, often absent */
@@ -36,7 +38,8 @@ struct sps_data {
 
 void sps_data_free(struct sps_data *data); /* tolerates a zeroed one */
 
-/* SPS_ENUMERIC names tensor and place of the first NaN or Inf in q, k, v. */
+/* SPS_ENUMERIC names tensor and place of the first NaN or Inf in q, k, v and
+ * the indexer's tensors. */
 enum sps_status sps_data_check_finite(const struct sps_data *data);
 
 /* ---- recordings (docs/recordings.md) ---- */

@@ -12,8 +12,8 @@
 
 enum { HEADS_MAX = 1024 };
 
-/* A part's dimensions by letter: a letter means the same number wherever it stands in
- * one layer, * any number, 3 itself. */
+/* A part's dimensions by letter, one for each: a letter means the same number wherever it
+ * stands in one layer, * any number, 3 itself. */
 static const struct {
     const char *name, *dims;
     bool needed, integer;
@@ -27,6 +27,9 @@ static const struct {
     [PART_W_V] = {"w_v", "g*e", false, false},
     [PART_PE_K] = {"pe_k", "g*d", false, false},
     [PART_DO] = {"do", "the", false, false},
+    [PART_Q_IDX] = {"q_idx", "txi", false, false},
+    [PART_K_IDX] = {"k_idx", "si", false, false},
+    [PART_W_IDX] = {"w_idx", "tx", false, false},
 };
 
 enum { LETTERS = 128, NAME_MAX_SIZE = 64 };
@@ -35,9 +38,11 @@ static enum sps_status check_dims(const char *name, const char *dims,
                                   const struct safetensors_entry *e,
                                   int64_t known[LETTERS])
 {
-    if (e->rank != 3)
-        return sps_fail(SPS_ECONFIG, "%s: rank %d, must be 3", name, e->rank);
-    for (int i = 0; i < 3; i++) {
+    int rank = (int)strlen(dims);
+
+    if (e->rank != rank)
+        return sps_fail(SPS_ECONFIG, "%s: rank %d, must be %d", name, e->rank, rank);
+    for (int i = 0; i < rank; i++) {
         int64_t *want = &known[(int)dims[i]];
         if (e->dim[i] < 1)
             return sps_fail(SPS_ECONFIG, "%s: dimension %d is 0", name, i);
@@ -93,6 +98,19 @@ static enum sps_status check_weights(const struct recording_layer *l)
     return SPS_OK;
 }
 
+/* An indexer is three tensors. */
+static enum sps_status check_indexer(const struct recording_layer *l)
+{
+    const struct sps_tensor *part = l->part;
+
+    if (!part[PART_Q_IDX].data != !part[PART_K_IDX].data ||
+        !part[PART_Q_IDX].data != !part[PART_W_IDX].data)
+        return sps_fail(SPS_ECONFIG,
+                        "layers.%lld.q_idx, .k_idx and .w_idx must come together",
+                        (long long)l->number);
+    return SPS_OK;
+}
+
 static enum sps_status check_layer(const struct sps_recording *rec,
                                    const struct recording_layer *l)
 {
@@ -119,6 +137,7 @@ static enum sps_status check_layer(const struct sps_recording *rec,
         return sps_fail(SPS_ECONFIG,
                         "layers.%lld.index: %lld heads, must be 1, %lld or %lld", n,
                         (long long)index->dim[1], (long long)l->g, (long long)l->h);
+    SPS_TRY(check_indexer(l));
     return check_weights(l);
 }
 

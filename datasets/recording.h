@@ -15,6 +15,9 @@ enum recording_part {
     PART_W_V,
     PART_PE_K,
     PART_DO,
+    PART_Q_IDX,
+    PART_K_IDX,
+    PART_W_IDX,
     PART_COUNT
 };
 

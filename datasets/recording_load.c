@@ -114,6 +114,32 @@ static enum sps_status gather_weights(const struct sps_tensor *from,
     return SPS_OK;
 }
 
+/* Rows [first, first + rows) of from, as rows of one head of `width`. */
+static enum sps_status gather_rows(const struct sps_tensor *from, int64_t first,
+                                   int64_t rows, int64_t width, struct sps_tensor *to)
+{
+    static const int64_t zero = 0;
+    struct sps_tensor flat =
+        sps_tensor_view(from->data, from->dtype, from->dim[0], 1, width, 1);
+
+    return gather(&flat, first, rows, &zero, 1, to);
+}
+
+/* The indexer's heads belong to all query heads: every one stays. */
+static enum sps_status gather_indexer(const struct cut *cut, struct sps_data *data)
+{
+    const struct sps_tensor *part = cut->layer->part;
+    int64_t heads = part[PART_Q_IDX].dim[1], size = part[PART_Q_IDX].dim[2];
+    struct sps_tensor *q = &data->q_idx;
+
+    if (!part[PART_Q_IDX].data)
+        return SPS_OK;
+    SPS_TRY(gather_rows(&part[PART_Q_IDX], cut->first, cut->rows, heads * size, q));
+    *q = sps_tensor_view(q->data, q->dtype, cut->rows, heads, size, 1);
+    SPS_TRY(gather_rows(&part[PART_K_IDX], 0, cut->keys, size, &data->k_idx));
+    return gather_rows(&part[PART_W_IDX], cut->first, cut->rows, heads, &data->w_idx);
+}
+
 /* Lists must ascend, name only blocks that their row sees, and end in -1. */
 static enum sps_status check_index(const struct sps_data *data)
 {
@@ -172,6 +198,7 @@ static enum sps_status gather_all(const struct sps_recording *rec, const struct 
     SPS_TRY(gather_weights(&part[PART_W_K], cut, &data->w_k));
     SPS_TRY(gather_weights(&part[PART_W_V], cut, &data->w_v));
     SPS_TRY(gather_weights(&part[PART_PE_K], cut, &data->pe_k));
+    SPS_TRY(gather_indexer(cut, data));
     return gather_index(rec, cut, data);
 }
 

@@ -161,6 +161,34 @@ struct sps_kernels {
                             const struct sps_qkv *in, int64_t block, int64_t heads,
                             struct sps_rows rows, float *scores);
 
+    /* out[m,g,2,dk] = per channel the largest and the smallest of the l keys of each
+     * compressed key; x[s,g,dk]. */
+    enum sps_status (*key_range)(struct sps_device *dev, const struct sps_shape *shape,
+                                 const struct sps_tensor *x,
+                                 const struct sps_compression *by, float *out);
+
+    /* scores[r,h,nb] = sum over channels of max(q largest, q smallest) of each whole
+     * block (ranges of compression l = u = block): no key of the block has a larger q.k.
+     * Blocks seen in part get 0.  Quest, arXiv 2406.10774 section 3.3. */
+    enum sps_status (*key_bound)(struct sps_device *dev, const struct sps_shape *shape,
+                                 const struct sps_tensor *q, const float *ranges,
+                                 const struct sps_compression *by, struct sps_rows rows,
+                                 float *scores);
+
+    /* scores[r,heads,nb] = the largest q.k, unscaled, of each block's visible keys and of
+     * the query heads that share an index head (heads: h or g); blocks without any 0. */
+    enum sps_status (*block_max)(struct sps_device *dev, const struct sps_shape *shape,
+                                 const struct sps_qkv *in, int64_t block, int64_t heads,
+                                 struct sps_rows rows, float *scores);
+
+    /* scores[r,1,nb] = sum over index heads x of w[t,1,x] relu(q[t,x,di] . k[s,1,di]) of
+     * each visible key, others 0; nb = keys of the longest sequence.  DeepSeek-V3.2's
+     * lightning indexer, eq. 1. */
+    enum sps_status (*indexer)(struct sps_device *dev, const struct sps_shape *shape,
+                               const struct sps_tensor *q, const struct sps_tensor *k,
+                               const struct sps_tensor *w, struct sps_rows rows,
+                               float *scores);
+
     /* scores[r,heads,nb] = Philox uniforms keyed by (seed, head, position, block). */
     enum sps_status (*noise)(struct sps_device *dev, const struct sps_shape *shape,
                              uint64_t seed, int64_t block, int64_t heads,
@@ -170,6 +198,14 @@ struct sps_kernels {
      * and list are set; width >= count).  SPS_ENUMERIC on a NaN score, with its place. */
     enum sps_status (*topk)(struct sps_device *dev, const struct sps_shape *shape,
                             const float *scores, const struct sps_rule *rule,
+                            struct sps_rows rows, struct sps_index *index);
+
+    /* The fewest blocks that hold the share p of the sum of a row's scores, the rule's
+     * forced ones first, the more recent of equals first (its count plays no part): lists
+     * of rows [begin, end) of a packed index.  They start at index->list, which has room
+     * for every block of every list; offsets of other rows stay as they are. */
+    enum sps_status (*topp)(struct sps_device *dev, const struct sps_shape *shape,
+                            const float *scores, const struct sps_rule *rule, double p,
                             struct sps_rows rows, struct sps_index *index);
 
     /* o, lse as dense, over the union of the index's tokens and the band's. */

@@ -3,7 +3,7 @@
 folder=${SPARSESCOPE_GOLDEN:-${srcdir:-.}/tests/golden}
 program=${SPARSESCOPE:-./sparsescope}
 status=0
-files=$(ls "$folder"/full_*.safetensors "$folder"/nsa_*.safetensors \
+files=$(ls "$folder"/dsa_*.safetensors "$folder"/full_*.safetensors "$folder"/nsa_*.safetensors \
     "$folder"/moba_*.safetensors 2>/dev/null)
 [ -n "$files" ] || { echo "no golden files in $folder"; exit 77; }
 for backend in ref cpu; do

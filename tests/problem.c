@@ -9,7 +9,7 @@
 
 #include "base/rng.h"
 
-enum { STREAM_SHAPE = 1000, STREAM_Q, STREAM_K, STREAM_V };
+enum { STREAM_SHAPE = 1000, STREAM_Q, STREAM_K, STREAM_V, STREAM_INDEXER };
 
 int64_t problem_draw(uint64_t seed, uint64_t which, int64_t low, int64_t high)
 {
@@ -87,6 +87,17 @@ static void draw_tensor(uint64_t seed, uint64_t stream, int64_t rows, int64_t he
     sps_normals(seed, stream, 0, count, x->data);
 }
 
+/* Some weights are negative, and some scores exactly 0. */
+static void draw_indexer(struct problem *p)
+{
+    int64_t heads = problem_draw(p->seed, 6, 1, 4),
+            size = 4 * problem_draw(p->seed, 7, 1, 5);
+
+    draw_tensor(p->seed, STREAM_INDEXER, p->shape.t, heads, size, &p->q_idx);
+    draw_tensor(p->seed, STREAM_INDEXER + 1, p->shape.s, 1, size, &p->k_idx);
+    draw_tensor(p->seed, STREAM_INDEXER + 2, p->shape.t, 1, heads, &p->w_idx);
+}
+
 void problem_make(uint64_t seed, struct problem *p)
 {
     static const int64_t groups[] = {1, 2, 4, 6}, sizes[] = {8, 16, 24, 40, 64, 80};
@@ -104,6 +115,7 @@ void problem_make(uint64_t seed, struct problem *p)
     draw_tensor(seed, STREAM_Q, shape->t, shape->h, shape->dk, &p->in.q);
     draw_tensor(seed, STREAM_K, shape->s, shape->g, shape->dk, &p->in.k);
     draw_tensor(seed, STREAM_V, shape->s, shape->g, shape->dv, &p->in.v);
+    draw_indexer(p);
 }
 
 void problem_free(struct problem *p)
@@ -112,6 +124,9 @@ void problem_free(struct problem *p)
     sps_tensor_free(&p->in.q);
     sps_tensor_free(&p->in.k);
     sps_tensor_free(&p->in.v);
+    sps_tensor_free(&p->q_idx);
+    sps_tensor_free(&p->k_idx);
+    sps_tensor_free(&p->w_idx);
 }
 
 void problem_print(const struct problem *p)

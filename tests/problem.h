@@ -12,6 +12,7 @@ struct problem {
     int64_t cu_q[PROBLEM_SEQUENCES + 1], cu_k[PROBLEM_SEQUENCES + 1];
     int64_t *pos; /* NULL, or what shape.pos says */
     struct sps_qkv in;
+    struct sps_tensor q_idx, k_idx, w_idx; /* [t,x,di], [s,1,di], [t,1,x] */
 };
 
 /* Shapes vary with the seed: g, G, dk, dv, packs of up to 4 sequences (some empty, some

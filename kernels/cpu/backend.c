@@ -14,6 +14,9 @@ static struct sps_kernels cpu_kernels(void)
     kernels.compress_linear = sps_cpu_compress_linear;
     kernels.compressed = sps_cpu_compressed;
     kernels.gate = sps_cpu_gate;
+    kernels.key_bound = sps_cpu_key_bound;
+    kernels.block_max = sps_cpu_block_max;
+    kernels.indexer = sps_cpu_indexer;
     kernels.mass = sps_cpu_mass;
     kernels.topk = sps_cpu_topk;
     kernels.attend = sps_cpu_attend;

@@ -23,6 +23,17 @@ enum sps_status sps_cpu_gate(struct sps_device *, const struct sps_shape *,
                              const struct sps_tensor *q, const float *means,
                              const struct sps_compression *, struct sps_rows,
                              float *scores);
+enum sps_status sps_cpu_key_bound(struct sps_device *, const struct sps_shape *,
+                                  const struct sps_tensor *q, const float *ranges,
+                                  const struct sps_compression *, struct sps_rows,
+                                  float *scores);
+enum sps_status sps_cpu_block_max(struct sps_device *, const struct sps_shape *,
+                                  const struct sps_qkv *, int64_t block, int64_t heads,
+                                  struct sps_rows, float *scores);
+enum sps_status sps_cpu_indexer(struct sps_device *, const struct sps_shape *,
+                                const struct sps_tensor *q, const struct sps_tensor *k,
+                                const struct sps_tensor *w, struct sps_rows,
+                                float *scores);
 enum sps_status sps_cpu_mass(struct sps_device *, const struct sps_shape *,
                              const struct sps_qkv *, int64_t block, int64_t heads,
                              struct sps_rows, float *scores);

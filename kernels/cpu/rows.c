@@ -1,6 +1,8 @@
 /* rows.c - whole rows of logits for a few query rows: scores need every probability. */
 #include "kernels/cpu/rows.h"
 
+#include <stdlib.h>
+
 int64_t sps_logits_rows(const struct sps_shape *shape, int64_t keys)
 {
     int64_t items = SPS_ROWS_FLOATS / (keys ? keys : 1);
@@ -35,19 +37,46 @@ void sps_logits_place(struct sps_logits *logits, const struct sps_shape *shape,
     logits->rest = logits->q + items * shape->dk;
 }
 
-void sps_logits_fill(struct sps_logits *logits, const struct sps_shape *shape,
-                     const float *q, struct sps_rows rows, int64_t head, int64_t heads,
-                     double scale, const float *k, int64_t stride, int64_t n)
+enum sps_status sps_logits_tasks(struct sps_device *dev, const struct sps_shape *shape,
+                                 struct sps_rows rows, int64_t keys, int64_t kvs,
+                                 sps_logits_run *run, const void *job)
 {
-    int64_t dk = shape->dk;
+    int64_t size = sps_logits_rows(shape, keys), count;
+    struct sps_scratch scratch;
+    struct sps_task *tasks;
 
-    logits->items = (rows.end - rows.begin) * heads;
-    sps_gather_queries(shape, q, rows.begin, rows.end - rows.begin, head, heads,
-                       logits->q);
+    SPS_TRY(sps_scratch_new(dev, sps_logits_bytes(shape, size, keys, 0), &scratch));
+    enum sps_status status = sps_tasks_new(shape, rows, size, kvs, &tasks, &count);
+    if (status == SPS_OK) {
+#pragma omp parallel for schedule(dynamic, 1) num_threads(dev->threads)
+        for (int64_t i = 0; i < count; i++) {
+            struct sps_logits logits;
+            sps_logits_place(&logits, shape, size, keys, sps_scratch_mine(&scratch));
+            run(job, &tasks[i], &logits);
+        }
+        free(tasks);
+    }
+    sps_scratch_free(&scratch);
+    return status;
+}
+
+void sps_logits_multiply(struct sps_logits *logits, int64_t dk, double scale,
+                         const float *k, int64_t stride, int64_t n)
+{
     for (int64_t j = 0; j < n; j += SPS_TILE_KEYS) {
         int64_t some = n - j < SPS_TILE_KEYS ? n - j : SPS_TILE_KEYS;
         sps_pack_keys(k + j * stride, stride, some, dk, logits->pack);
         sps_product(logits->items, some, dk, (float)scale, logits->q, dk, logits->pack,
                     logits->x + j, logits->stride);
     }
+}
+
+void sps_logits_fill(struct sps_logits *logits, const struct sps_shape *shape,
+                     const float *q, struct sps_rows rows, int64_t head, int64_t heads,
+                     double scale, const float *k, int64_t stride, int64_t n)
+{
+    logits->items = (rows.end - rows.begin) * heads;
+    sps_gather_queries(shape, q, rows.begin, rows.end - rows.begin, head, heads,
+                       logits->q);
+    sps_logits_multiply(logits, shape->dk, scale, k, stride, n);
 }

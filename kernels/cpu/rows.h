@@ -27,11 +27,23 @@ size_t sps_logits_bytes(const struct sps_shape *shape, int64_t rows, int64_t key
 void sps_logits_place(struct sps_logits *logits, const struct sps_shape *shape,
                       int64_t rows, int64_t keys, void *mem);
 
+/* Do `run` for every task of the range, cut so that a row has `keys` logits, and for each
+ * of `kvs` kv heads. */
+typedef void sps_logits_run(const void *job, const struct sps_task *task,
+                            struct sps_logits *logits);
+enum sps_status sps_logits_tasks(struct sps_device *dev, const struct sps_shape *shape,
+                                 struct sps_rows rows, int64_t keys, int64_t kvs,
+                                 sps_logits_run *run, const void *job);
+
 /* x = scale q k^T of query heads [head, head + heads) of the rows and n keys `stride`
  * apart; item = row * heads + head.  Equal keys get equal logits, bit for bit. */
 void sps_logits_fill(struct sps_logits *logits, const struct sps_shape *shape,
                      const float *q, struct sps_rows rows, int64_t head, int64_t heads,
                      double scale, const float *k, int64_t stride, int64_t n);
+
+/* The same for logits->items queries of dk numbers that stand in logits->q already. */
+void sps_logits_multiply(struct sps_logits *logits, int64_t dk, double scale,
+                         const float *k, int64_t stride, int64_t n);
 
 SPS_END_DECLS
 

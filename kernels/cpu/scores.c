@@ -2,7 +2,6 @@
  *
  * Three readings of the same thing: logits of a few rows against all keys they see.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/check.h"
@@ -12,7 +11,7 @@
 
 struct job {
     const struct sps_shape *shape;
-    int64_t size, keys; /* rows of a task, keys of the longest row */
+    int64_t keys; /* of the longest row */
     const float *q, *k;
     const struct sps_compression *by; /* gate */
     int64_t block, blocks, heads;     /* mass */
@@ -21,40 +20,11 @@ struct job {
     float *out;
 };
 
-typedef void run_task(const struct job *job, const struct sps_task *task,
-                      struct sps_logits *logits);
-
-/* Every task of the range, for each of `kvs` kv heads. */
-static enum sps_status run_tasks(struct sps_device *dev, struct job *job, int64_t kvs,
-                                 run_task *run)
-{
-    struct sps_scratch scratch;
-    struct sps_task *tasks;
-    int64_t count;
-
-    job->size = sps_logits_rows(job->shape, job->keys);
-    SPS_TRY(sps_scratch_new(dev, sps_logits_bytes(job->shape, job->size, job->keys, 0),
-                            &scratch));
-    enum sps_status status =
-        sps_tasks_new(job->shape, job->rows, job->size, kvs, &tasks, &count);
-    if (status == SPS_OK) {
-#pragma omp parallel for schedule(dynamic, 1) num_threads(dev->threads)
-        for (int64_t i = 0; i < count; i++) {
-            struct sps_logits logits;
-            sps_logits_place(&logits, job->shape, job->size, job->keys,
-                             sps_scratch_mine(&scratch));
-            run(job, &tasks[i], &logits);
-        }
-        free(tasks);
-    }
-    sps_scratch_free(&scratch);
-    return status;
-}
-
 /* Blocks that the row sees only in part score 0. */
-static void gate_task(const struct job *job, const struct sps_task *task,
+static void gate_task(const void *what, const struct sps_task *task,
                       struct sps_logits *logits)
 {
+    const struct job *job = what;
     const struct sps_shape *shape = job->shape;
     int64_t group = shape->h / shape->g, g = shape->g, dk = shape->dk, l = job->by->l;
     int64_t last = sps_shape_visible(shape, task->sequence, task->rows.end - 1);
@@ -82,7 +52,7 @@ enum sps_status sps_cpu_gate(struct sps_device *dev, const struct sps_shape *sha
     dev->impl = "gate_tiles";
     SPS_TRY(sps_check_causal(shape, "gate"));
     job.blocks = job.keys = sps_shape_blocks(shape, by->l);
-    return run_tasks(dev, &job, shape->g, gate_task);
+    return sps_logits_tasks(dev, shape, rows, job.keys, shape->g, gate_task, &job);
 }
 
 /* p of query heads [head, head + heads) over the keys that each row of the task sees. */
@@ -101,9 +71,10 @@ static void softmax_task(const struct job *job, const struct sps_task *task, int
             sps_shape_visible(shape, task->sequence, task->rows.begin + i / heads));
 }
 
-static void mass_task(const struct job *job, const struct sps_task *task,
+static void mass_task(const void *what, const struct sps_task *task,
                       struct sps_logits *logits)
 {
+    const struct job *job = what;
     const struct sps_shape *shape = job->shape;
     int64_t group = shape->h / shape->g, share = shape->h / job->heads;
 
@@ -138,12 +109,13 @@ enum sps_status sps_cpu_mass(struct sps_device *dev, const struct sps_shape *sha
     SPS_TRY(sps_check_heads(shape, heads));
     job.blocks = sps_shape_blocks(shape, block);
     job.keys = sps_shape_blocks(shape, 1);
-    return run_tasks(dev, &job, shape->g, mass_task);
+    return sps_logits_tasks(dev, shape, rows, job.keys, shape->g, mass_task, &job);
 }
 
-static void probs_task(const struct job *job, const struct sps_task *task,
+static void probs_task(const void *what, const struct sps_task *task,
                        struct sps_logits *logits)
 {
+    const struct job *job = what;
     int64_t keys = sps_shape_keys(job->shape, task->sequence);
 
     softmax_task(job, task, job->head, 1, logits);
@@ -170,5 +142,5 @@ enum sps_status sps_cpu_probs(struct sps_device *dev, const struct sps_shape *sh
     dev->impl = "probs_tiles";
     SPS_TRY(sps_check_one_sequence(shape, rows));
     job.keys = sps_shape_blocks(shape, 1);
-    return run_tasks(dev, &job, 1, probs_task);
+    return sps_logits_tasks(dev, shape, rows, job.keys, 1, probs_task, &job);
 }

@@ -35,6 +35,20 @@ enum sps_status sps_ref_gate(struct sps_device *, const struct sps_shape *,
                              const struct sps_tensor *q, const float *means,
                              const struct sps_compression *, struct sps_rows,
                              float *scores);
+enum sps_status sps_ref_key_range(struct sps_device *, const struct sps_shape *,
+                                  const struct sps_tensor *x,
+                                  const struct sps_compression *, float *out);
+enum sps_status sps_ref_key_bound(struct sps_device *, const struct sps_shape *,
+                                  const struct sps_tensor *q, const float *ranges,
+                                  const struct sps_compression *, struct sps_rows,
+                                  float *scores);
+enum sps_status sps_ref_block_max(struct sps_device *, const struct sps_shape *,
+                                  const struct sps_qkv *, int64_t block, int64_t heads,
+                                  struct sps_rows, float *scores);
+enum sps_status sps_ref_indexer(struct sps_device *, const struct sps_shape *,
+                                const struct sps_tensor *q, const struct sps_tensor *k,
+                                const struct sps_tensor *w, struct sps_rows,
+                                float *scores);
 enum sps_status sps_ref_mass(struct sps_device *, const struct sps_shape *,
                              const struct sps_qkv *, int64_t block, int64_t heads,
                              struct sps_rows, float *scores);
@@ -43,6 +57,9 @@ enum sps_status sps_ref_noise(struct sps_device *, const struct sps_shape *,
                               struct sps_rows, float *scores);
 enum sps_status sps_ref_topk(struct sps_device *, const struct sps_shape *,
                              const float *scores, const struct sps_rule *,
+                             struct sps_rows, struct sps_index *);
+enum sps_status sps_ref_topp(struct sps_device *, const struct sps_shape *,
+                             const float *scores, const struct sps_rule *, double p,
                              struct sps_rows, struct sps_index *);
 enum sps_status sps_ref_attend(struct sps_device *, const struct sps_shape *,
                                const struct sps_qkv *, const struct sps_index *,

@@ -60,9 +60,9 @@ static enum sps_status tidy_rows(const struct sps_shape *s, const struct sps_ind
         for (int64_t r = s->cu_q[i]; r < s->cu_q[i + 1]; r++)
             for (int64_t x = 0; x < given->heads; x++) {
                 int64_t units = (sps_shape_keys(s, i) + given->block - 1) / given->block;
-                enum sps_status status =
-                    tidy(list + (r * given->heads + x) * given->width, given->width,
-                         units, sps_shape_pos(s, i, r) / given->block);
+                enum sps_status status = tidy(
+                    list + (r * given->heads + x) * given->width, given->width, units,
+                    (sps_shape_visible(s, i, r) + given->block - 1) / given->block - 1);
                 if (status != SPS_OK)
                     return sps_wrap(status, "given: index[%lld, %lld]", (long long)r,
                                     (long long)x);

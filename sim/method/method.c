@@ -10,8 +10,12 @@
     X(window)                                                                            \
     X(nsa)                                                                               \
     X(moba)                                                                              \
+    X(dsa)                                                                               \
+    X(msa)                                                                               \
+    X(quest)                                                                             \
     X(given)                                                                             \
     X(oracle_topk)                                                                       \
+    X(oracle_topp)                                                                       \
     X(random)                                                                            \
     X(null)
 

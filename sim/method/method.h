@@ -30,10 +30,12 @@ const char *sps_stage_name(enum sps_stage stage);
 
 /* Tensors that some methods take beside q, k, v; absent ones have data NULL. */
 struct sps_extras {
-    struct sps_tensor gate;     /* [t,h,3] float32: compressed, selected, window */
-    struct sps_tensor w_k, w_v; /* [g, l*dk, dk], [g, l*dv, dv] */
-    struct sps_tensor pe_k;     /* [g,l,dk] */
-    struct sps_index given;     /* list NULL: absent; host memory */
+    struct sps_tensor gate;         /* [t,h,3] float32: compressed, selected, window */
+    struct sps_tensor w_k, w_v;     /* [g, l*dk, dk], [g, l*dv, dv] */
+    struct sps_tensor pe_k;         /* [g,l,dk] */
+    struct sps_tensor q_idx, k_idx; /* [t,x,di], [s,1,di] of `dtype`: an indexer's */
+    struct sps_tensor w_idx;        /* [t,1,x] float32 */
+    struct sps_index given;         /* list NULL: absent; host memory */
 };
 
 struct sps_problem {
@@ -64,8 +66,9 @@ struct sps_plan {
     /* out: what is read beside the index, and the index's form (heads 0: none) */
     struct sps_band band;
     int64_t index_heads, index_block, index_width;
-    int64_t unit;              /* tokens per unit for recall_set; 0: none */
-    struct sps_rule rule;      /* count and forced set, for the oracle of the same kind */
+    bool packed;          /* lists of index_width at most, packed, one chunk at a time */
+    int64_t unit;         /* tokens per unit for recall_set; 0: none */
+    struct sps_rule rule; /* count and forced set, for the oracle of the same kind */
     struct sps_compression by; /* compressed keys or block means; cu owned, or NULL */
     int64_t compressed;        /* how many, all sequences */
     size_t fixed_bytes;        /* device workspace for the whole pass */
@@ -80,7 +83,8 @@ struct sps_plan {
 struct sps_call {
     const struct sps_plan *plan;
     struct sps_device *dev;
-    struct sps_index index;  /* on the device; as planned, all t rows */
+    struct sps_index index;  /* on the device; as planned, all t rows, or when packed the
+                                lists of the chunk under way and offsets for all t rows */
     void *fixed;             /* plan->fixed_bytes */
     void *scratch;           /* plan->row_bytes * chunk rows */
     float *o;                /* [t,h,dv] */
@@ -108,9 +112,12 @@ enum sps_status sps_stage_end(struct sps_call *call, enum sps_stage stage);
  * (docs/methods.md, precision). */
 enum sps_score {
     SPS_SCORE_NONE,
-    SPS_SCORE_MASS, /* a sum of probabilities: relative to itself times the largest logit
-                     */
-    SPS_SCORE_LOGIT /* a dot product: relative to sum |q||k| */
+    SPS_SCORE_MASS,  /* a sum of probabilities: relative to itself times the largest logit
+                      */
+    SPS_SCORE_LOGIT, /* q . compressed key: relative to sum |q||k|; peek "k_cmp" */
+    SPS_SCORE_KEY,   /* q . key: relative to sum |q||k| */
+    SPS_SCORE_BOUND, /* relative to sum |q| max(|largest|, |smallest|); peek "k_range" */
+    SPS_SCORE_INDEXER /* relative to sum |w||q_idx||k_idx| */
 };
 
 struct sps_method {

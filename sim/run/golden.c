@@ -58,6 +58,26 @@ static enum sps_status read_offsets(struct sps_golden *golden)
     return SPS_OK;
 }
 
+/* q_idx[t,x,di], k_idx[s,di], w_idx[t,x]; the last two become tensors of one head. */
+static enum sps_status read_indexer(struct sps_golden *golden)
+{
+    struct sps_data *d = &golden->data;
+    struct sps_tensor *q = &d->q_idx, *k = &d->k_idx, *w = &d->w_idx;
+
+    SPS_TRY(optional(golden, "q_idx", q));
+    SPS_TRY(optional(golden, "k_idx", k));
+    SPS_TRY(optional(golden, "w_idx", w));
+    if (!q->data && !k->data && !w->data)
+        return SPS_OK;
+    if (!q->data || !k->data || !w->data || q->dim[0] != d->t || k->dim[0] != d->s ||
+        k->dim[1] != q->dim[2] || w->dim[0] != d->t || w->dim[1] != q->dim[1])
+        return sps_fail(SPS_ECONFIG,
+                        "q_idx, k_idx, w_idx do not fit: [t,x,di], [s,di], [t,x]");
+    *k = sps_tensor_view(k->data, SPS_F32, d->s, 1, q->dim[2], 1);
+    *w = sps_tensor_view(w->data, SPS_F32, d->t, 1, q->dim[1], 1);
+    return SPS_OK;
+}
+
 static enum sps_status read_inputs(struct sps_golden *golden)
 {
     struct sps_data *d = &golden->data;
@@ -76,6 +96,7 @@ static enum sps_status read_inputs(struct sps_golden *golden)
     if (d->k.dim[2] != d->dk || d->v.dim[0] != d->s || d->v.dim[1] != d->g || d->g < 1 ||
         d->h % d->g || d->t > d->s)
         return sps_fail(SPS_ECONFIG, "q, k, v do not fit: [t,h,dk], [s,g,dk], [s,g,dv]");
+    SPS_TRY(read_indexer(golden));
     d->scale = scale ? strtod(scale, NULL) : 1 / sqrt((double)d->dk);
     golden->causal = !causal || strcmp(causal, "0") != 0;
     return read_offsets(golden);
@@ -151,6 +172,9 @@ static enum sps_status from_lists(const struct sps_tensor *x, struct sps_index *
     size_t lists = (size_t)(x->dim[0] * x->dim[1]), width = (size_t)x->dim[2];
     void *mem;
 
+    if (x->dtype != SPS_I32)
+        return sps_fail(SPS_ECONFIG, "a selection of type %s: must be i32",
+                        sps_dtype_name(x->dtype));
     SPS_TRY(sps_calloc(lists * width * sizeof(int32_t), &mem));
     memcpy(mem, x->data, lists * width * sizeof(int32_t));
     *index = (struct sps_index){
@@ -179,8 +203,9 @@ static enum sps_status from_masks(const struct sps_golden *golden,
         struct sps_tensor x;
         snprintf(name, sizeof name, "selected_%lld", (long long)n);
         SPS_TRY(sps_safetensors_get(golden->file, name, &x));
-        if (x.dim[0] != d->h || x.dim[1] != d->cu_q[n + 1] - d->cu_q[n])
-            return sps_fail(SPS_ECONFIG, "%s: not [%lld, %lld, blocks]", name,
+        if (x.dtype != SPS_U8 || x.dim[0] != d->h ||
+            x.dim[1] != d->cu_q[n + 1] - d->cu_q[n])
+            return sps_fail(SPS_ECONFIG, "%s: not u8 [%lld, %lld, blocks]", name,
                             (long long)d->h, (long long)(d->cu_q[n + 1] - d->cu_q[n]));
         for (int64_t h = 0; h < x.dim[0]; h++)
             for (int64_t r = 0; r < x.dim[1]; r++) {
@@ -206,6 +231,11 @@ enum sps_status sps_golden_index(const struct sps_golden *golden, struct sps_ind
     *index = (struct sps_index){0};
     if (sps_safetensors_has(golden->file, "block_indices")) {
         SPS_TRY(sps_safetensors_get(golden->file, "block_indices", &x));
+        return from_lists(&x, index);
+    }
+    if (sps_safetensors_has(golden->file, "indices")) {
+        SPS_TRY(sps_safetensors_get(golden->file, "indices", &x));
+        x = sps_tensor_view(x.data, x.dtype, x.dim[0], 1, x.dim[1], 1);
         return from_lists(&x, index);
     }
     if (!sps_safetensors_has(golden->file, "selected_0") || !topk)

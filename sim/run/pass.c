@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { SCRATCH_BYTES = 64 << 20, CHUNK_MIN = 16 };
 
@@ -18,20 +19,35 @@ bool sps_interrupted(void)
     return interrupted;
 }
 
+/* Bytes of a row's lists at their longest. */
+static size_t list_bytes(const struct sps_plan *plan)
+{
+    return (size_t)(plan->index_heads * plan->index_width) * sizeof(int32_t);
+}
+
 static int64_t chunk_rows(const struct sps_plan *plan)
 {
     int64_t t = plan->problem->shape.t, step = plan->dev->backend->step_rows;
     int64_t chunk = step && step < t ? step : t;
-    int64_t fits = plan->row_bytes ? (int64_t)(SCRATCH_BYTES / plan->row_bytes) : chunk;
+    size_t row = plan->row_bytes + (plan->packed ? list_bytes(plan) : 0);
+    int64_t fits = row ? (int64_t)(SCRATCH_BYTES / row) : chunk;
 
     fits = fits < CHUNK_MIN ? CHUNK_MIN : fits;
     return fits < chunk ? fits : chunk;
 }
 
+/* Lists of all rows; of a chunk when packed. */
 static size_t index_bytes(const struct sps_plan *plan)
 {
-    return (size_t)(plan->problem->shape.t * plan->index_heads * plan->index_width) *
-           sizeof(int32_t);
+    return list_bytes(plan) *
+           (size_t)(plan->packed ? chunk_rows(plan) : plan->problem->shape.t);
+}
+
+static size_t offset_bytes(const struct sps_plan *plan)
+{
+    return plan->packed ? (size_t)(plan->problem->shape.t * plan->index_heads + 1) *
+                              sizeof(int64_t)
+                        : 0;
 }
 
 static size_t output_bytes(const struct sps_plan *plan)
@@ -45,8 +61,9 @@ size_t sps_pass_bytes(const struct sps_plan *plan, int64_t *chunk)
     const struct sps_shape *s = &plan->problem->shape;
 
     *chunk = chunk_rows(plan);
-    return index_bytes(plan) + plan->fixed_bytes + plan->row_bytes * (size_t)*chunk +
-           output_bytes(plan) + (size_t)(s->t * s->h) * sizeof(float);
+    return index_bytes(plan) + offset_bytes(plan) + plan->fixed_bytes +
+           plan->row_bytes * (size_t)*chunk + output_bytes(plan) +
+           (size_t)(s->t * s->h) * sizeof(float);
 }
 
 static enum sps_status allocate(struct sps_pass *pass)
@@ -55,15 +72,18 @@ static enum sps_status allocate(struct sps_pass *pass)
     const struct sps_shape *s = &plan->problem->shape;
     struct sps_device *dev = plan->dev;
     struct sps_call *call = &pass->call;
-    void *list = NULL, *o, *lse;
+    void *list = NULL, *offset = NULL, *o, *lse;
 
     if (plan->index_heads)
         SPS_TRY(dev->backend->alloc(dev, index_bytes(plan), &list));
     call->index = (struct sps_index){.t = s->t,
                                      .heads = plan->index_heads,
                                      .block = plan->index_block,
-                                     .width = plan->index_width,
+                                     .width = plan->packed ? 0 : plan->index_width,
                                      .list = list};
+    if (plan->packed)
+        SPS_TRY(dev->backend->alloc(dev, offset_bytes(plan), &offset));
+    call->index.offset = offset;
     if (plan->fixed_bytes)
         SPS_TRY(dev->backend->alloc(dev, plan->fixed_bytes, &call->fixed));
     if (plan->row_bytes)
@@ -96,8 +116,8 @@ enum sps_status sps_pass_open(const struct sps_method *method, const void *optio
 void sps_pass_close(struct sps_pass *pass)
 {
     struct sps_call *call = &pass->call;
-    void *const held[] = {call->lse, call->o, call->scratch, call->fixed,
-                          call->index.list};
+    void *const held[] = {call->lse,   call->o,          call->scratch,
+                          call->fixed, call->index.list, call->index.offset};
 
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         if (held[i])
@@ -133,6 +153,127 @@ enum sps_status sps_pass_output(struct sps_pass *pass, float *o)
                                              output_bytes(&pass->plan));
 }
 
+/* Room for `more` entries behind the `used` ones of a host list. */
+static enum sps_status grow(int32_t **list, int64_t used, int64_t more, int64_t *room)
+{
+    void *mem;
+
+    if (used + more <= *room)
+        return SPS_OK;
+    *room = 2 * (used + more);
+    SPS_TRY(sps_calloc((size_t)*room * sizeof **list, &mem));
+    if (used)
+        memcpy(mem, *list, (size_t)used * sizeof **list);
+    free(*list);
+    *list = mem;
+    return SPS_OK;
+}
+
+/* Behind list `first` of a packed host index, the lists of rows [begin, end) of the chunk
+ * that was selected last. */
+static enum sps_status copy_lists(const struct sps_call *call, struct sps_rows rows,
+                                  int64_t first, struct sps_index *to, int64_t *room)
+{
+    const struct sps_backend *backend = call->dev->backend;
+    int64_t count = (rows.end - rows.begin) * to->heads, used = to->offset[first];
+    int64_t *offset = to->offset + first;
+
+    SPS_TRY(backend->download(call->dev, offset,
+                              call->index.offset + rows.begin * to->heads,
+                              (size_t)(count + 1) * sizeof *offset));
+    int64_t from = offset[0], entries = offset[count] - from;
+    for (int64_t i = 0; i <= count; i++)
+        offset[i] += used - from;
+    SPS_TRY(grow(&to->list, used, entries, room));
+    return backend->download(call->dev, to->list + used, call->index.list + from,
+                             (size_t)entries * sizeof(int32_t));
+}
+
+static enum sps_status select_again(struct sps_pass *pass, struct sps_rows rows,
+                                    int64_t first, struct sps_index *to, int64_t *room)
+{
+    for (int64_t r = rows.begin; r < rows.end; r += pass->chunk) {
+        struct sps_rows some = {r,
+                                r + pass->chunk < rows.end ? r + pass->chunk : rows.end};
+        if (interrupted)
+            return sps_fail(SPS_EINTERRUPTED, "interrupted");
+        SPS_TRY(pass->plan.method->select(&pass->call, some));
+        SPS_TRY(copy_lists(&pass->call, some, first + (r - rows.begin) * to->heads, to,
+                           room));
+    }
+    return SPS_OK;
+}
+
+/* An empty packed host index of t rows. */
+static enum sps_status make_packed(const struct sps_pass *pass, int64_t t,
+                                   struct sps_index *index)
+{
+    void *offset;
+
+    *index = pass->call.index;
+    index->t = t;
+    index->list = NULL;
+    index->offset = NULL;
+    SPS_TRY(sps_calloc((size_t)(t * index->heads + 1) * sizeof(int64_t), &offset));
+    index->offset = offset;
+    return SPS_OK;
+}
+
+enum sps_status sps_pass_lists(struct sps_pass *pass, struct sps_rows rows,
+                               struct sps_index *index)
+{
+    int64_t room = 0;
+
+    pass->call.plan = &pass->plan;
+    pass->call.trace = NULL;
+    SPS_TRY(make_packed(pass, rows.end - rows.begin, index));
+    enum sps_status status = select_again(pass, rows, 0, index, &room);
+    if (status != SPS_OK)
+        sps_pass_index_free(index);
+    return status;
+}
+
+/* Lists of rows[count], ascending; those between stay empty. */
+static enum sps_status add_rows(struct sps_pass *pass, const int64_t *rows, int64_t count,
+                                struct sps_index *index)
+{
+    int64_t heads = index->heads, done = 0, room = 0;
+
+    for (int64_t i = 0, j; i < count; i = j) {
+        for (j = i + 1; j < count && rows[j] == rows[j - 1] + 1;)
+            j++;
+        for (; done < rows[i] * heads; done++)
+            index->offset[done + 1] = index->offset[done];
+        SPS_TRY(select_again(pass, (struct sps_rows){rows[i], rows[j - 1] + 1}, done,
+                             index, &room));
+        done = (rows[j - 1] + 1) * heads;
+    }
+    for (; done < index->t * heads; done++)
+        index->offset[done + 1] = index->offset[done];
+    return SPS_OK;
+}
+
+enum sps_status sps_pass_index_rows(struct sps_pass *pass, const int64_t *rows,
+                                    int64_t count, struct sps_index *index)
+{
+    if (!pass->plan.packed)
+        return sps_pass_index(pass, index);
+    pass->call.plan = &pass->plan;
+    pass->call.trace = NULL;
+    SPS_TRY(make_packed(pass, pass->plan.problem->shape.t, index));
+    enum sps_status status = add_rows(pass, rows, count, index);
+    if (status != SPS_OK)
+        sps_pass_index_free(index);
+    return status;
+}
+
+void sps_pass_index_free(struct sps_index *index)
+{
+    free(index->list);
+    free(index->offset);
+    *index = (struct sps_index){0};
+}
+
 enum sps_status sps_pass_index(struct sps_pass *pass, struct sps_index *index)
 {
     void *list;
@@ -140,6 +281,9 @@ enum sps_status sps_pass_index(struct sps_pass *pass, struct sps_index *index)
     *index = (struct sps_index){0};
     if (!pass->plan.index_heads)
         return SPS_OK;
+    if (pass->plan.packed)
+        return sps_pass_lists(pass, (struct sps_rows){0, pass->plan.problem->shape.t},
+                              index);
     SPS_TRY(sps_calloc(index_bytes(&pass->plan), &list));
     enum sps_status status = pass->call.dev->backend->download(
         pass->call.dev, list, pass->call.index.list, index_bytes(&pass->plan));

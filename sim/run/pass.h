@@ -25,10 +25,21 @@ void sps_pass_close(struct sps_pass *pass);
 /* Run all rows once.  trace: per-stage seconds are added up there, or NULL. */
 enum sps_status sps_pass_run(struct sps_pass *pass, struct sps_trace *trace);
 
-/* Copy the output [t,h,dv] and the index to host memory (index->list, owned by the
- * caller; heads 0 when the method has none). */
+/* Copy the output [t,h,dv] and the index of a finished pass to host memory;
+ * sps_pass_index_free() ends *index.  heads 0: the method has none.  Packed lists were
+ * overwritten chunk by chunk, so they are selected again; all of them may be large. */
 enum sps_status sps_pass_output(struct sps_pass *pass, float *o);
 enum sps_status sps_pass_index(struct sps_pass *pass, struct sps_index *index);
+void sps_pass_index_free(struct sps_index *index);
+
+/* As sps_pass_index, but a packed index holds lists of rows[count] (ascending) only, and
+ * nothing for other rows. */
+enum sps_status sps_pass_index_rows(struct sps_pass *pass, const int64_t *rows,
+                                    int64_t count, struct sps_index *index);
+
+/* Packed lists of rows [begin, end), whose row 0 is `begin`. */
+enum sps_status sps_pass_lists(struct sps_pass *pass, struct sps_rows rows,
+                               struct sps_index *index);
 
 /* Ask the pass under way to stop at its next chunk (async-signal-safe). */
 void sps_interrupt(void);

@@ -11,7 +11,7 @@ struct work {
     struct sps_group *group;
     struct sps_part *part;
     struct sps_pass pass;
-    struct sps_index index; /* list owned */
+    struct sps_index index; /* owned; packed: of the reported rows alone */
     float *o;               /* [t,h,dv], owned */
     int64_t *rows,
         *at; /* [count] reported rows: among the measured, of the input; owned */
@@ -25,7 +25,7 @@ struct work {
 static void work_free(struct work *w)
 {
     sps_pass_close(&w->pass);
-    free(w->index.list);
+    sps_pass_index_free(&w->index);
     free(w->o);
     free(w->rows);
     free(w->at);
@@ -122,7 +122,7 @@ static enum sps_status fetch(struct work *w)
     SPS_TRY(sps_calloc((size_t)(s->t * s->h * s->dv) * sizeof(float), &mem));
     w->o = mem;
     SPS_TRY(sps_pass_output(&w->pass, w->o));
-    return sps_pass_index(&w->pass, &w->index);
+    return sps_pass_index_rows(&w->pass, w->at, w->count, &w->index);
 }
 
 static enum sps_status measure_quality(struct work *w, struct sps_quality *quality)
@@ -137,7 +137,7 @@ static enum sps_status measure_quality(struct work *w, struct sps_quality *quali
         .rows = w->rows,
         .count = w->count,
         .at = w->at,
-        .index = w->index.list ? &w->index : NULL,
+        .index = w->index.heads ? &w->index : NULL,
         .band = plan->band,
         .rule = plan->rule,
         .atlas_block = 64,
@@ -191,30 +191,29 @@ static void add_costs(struct sps_cost *to, const struct sps_cost *from)
     }
 }
 
-static void count(const struct work *w, struct sps_outcome *out)
+static enum sps_status count(struct work *w, struct sps_outcome *out)
 {
     const struct sps_plan *plan = &w->pass.plan;
     const struct sps_shape *shape = &plan->problem->shape;
-    const struct sps_index *index = w->index.list ? &w->index : NULL;
     struct sps_cost cost[SPS_STAGE_COUNT] = {{0}};
-    struct sps_pairs pairs = {0};
+    struct sps_counts counts;
     int64_t chunk;
 
-    sps_count_pairs(shape, index, &plan->band, &pairs.both, &pairs.index);
-    plan->method->cost(plan, pairs, cost);
+    SPS_TRY(sps_count_pass(&w->pass, &w->index, &counts));
+    plan->method->cost(plan, counts.pairs, cost);
     add_costs(out->counted, cost);
     add_costs(out->model, plan->cost);
-    out->pairs.both += pairs.both;
-    out->pairs.index += pairs.index;
+    out->pairs.both += counts.pairs.both;
+    out->pairs.index += counts.pairs.index;
     double causal = sps_shape_pairs(shape) * (double)shape->h;
     out->causal_pairs += causal;
     out->flops_dense += 2 * (double)(shape->dk + shape->dv) * causal;
-    out->tile_pairs +=
-        sps_count_tile_pairs(shape, index, &plan->band, SPS_TILE_ROWS, SPS_TILE_KEYS);
+    out->tile_pairs += counts.tile_pairs;
     out->density_requested = plan->density_requested;
     double bytes = (double)(sps_pass_bytes(plan, &chunk) + w->part->input.bytes);
     out->memory_predicted = bytes > out->memory_predicted ? bytes : out->memory_predicted;
     out->t = shape->t;
+    return SPS_OK;
 }
 
 static enum sps_status time_one(struct work *w, bool flush, struct sps_samples *samples)
@@ -254,7 +253,7 @@ static enum sps_status run_part(struct work *w, struct sps_outcome *out,
         SPS_TRY(measure_quality(w, quality));
     if (w->group->measure.quality && w->group->measure.per_row && !w->point->method->idle)
         SPS_TRY(keep_row_errors(w, out));
-    count(w, out);
+    SPS_TRY(count(w, out));
     return w->group->measure.time ? time_all(w, out) : SPS_OK;
 }
 

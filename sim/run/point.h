@@ -2,6 +2,7 @@
 #ifndef SPS_SIM_RUN_POINT_H
 #define SPS_SIM_RUN_POINT_H
 
+#include "sim/run/count.h"
 #include "sim/run/group.h"
 #include "sim/run/timing.h"
 
@@ -22,8 +23,6 @@ struct sps_outcome {
     double *row_error;       /* [heads, quality.count] error_rel_l2; owned, or NULL */
     struct sps_samples *cold, *hot; /* owned; NULL: not timed */
 };
-
-enum { SPS_TILE_ROWS = 64, SPS_TILE_KEYS = 64 }; /* of density_tiles */
 
 /* The group must have been entered for this point.  sps_outcome_free() ends
  * *outcome, also after a failure. */

@@ -129,6 +129,24 @@ static enum sps_status take_index(const struct sps_data *data,
     return SPS_OK;
 }
 
+/* Rows of the queries' side, keys whole; every index head. */
+static enum sps_status take_indexer(const struct sps_data *data,
+                                    const struct sps_take *take, enum sps_dtype dtype,
+                                    enum sps_dtype device, struct sps_input *input)
+{
+    struct sps_extras *extra = &input->problem.extra;
+    int64_t rows = taken_rows(data, take), heads = data->q_idx.dim[1];
+    const struct cut q = {&data->q_idx, 0, heads, take->rows, rows};
+    const struct cut k = {&data->k_idx, 0, 1, NULL, data->s};
+    const struct cut w = {&data->w_idx, 0, 1, take->rows, rows};
+
+    if (!data->q_idx.data)
+        return SPS_OK;
+    SPS_TRY(upload(input, &q, dtype, device, &extra->q_idx));
+    SPS_TRY(upload(input, &k, dtype, device, &extra->k_idx));
+    return upload(input, &w, SPS_F32, SPS_F32, &extra->w_idx);
+}
+
 /* Gates and compression weights are float32 on the device, whatever dtype is. */
 static enum sps_status take_extras(const struct sps_data *data,
                                    const struct sps_take *take, enum sps_dtype dtype,
@@ -195,6 +213,7 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
         dtype, device, &in->q));
     SPS_TRY(take_keys(data, take, dtype, device, input));
     SPS_TRY(take_extras(data, take, dtype, input));
+    SPS_TRY(take_indexer(data, take, dtype, device, input));
     input->problem.shape = (struct sps_shape){.h = take->kv_heads * G,
                                               .g = take->kv_heads,
                                               .t = t,
@@ -215,9 +234,9 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
 void sps_input_free(struct sps_input *input)
 {
     struct sps_problem *p = &input->problem;
-    struct sps_tensor *const held[] = {&p->in.q,      &p->extra.gate, &p->extra.w_k,
-                                       &p->extra.w_v, &p->extra.pe_k, &p->in.k,
-                                       &p->in.v};
+    struct sps_tensor *const held[] = {
+        &p->in.q,        &p->extra.gate,  &p->extra.w_k,   &p->extra.w_v, &p->extra.pe_k,
+        &p->extra.q_idx, &p->extra.k_idx, &p->extra.w_idx, &p->in.k,      &p->in.v};
     size_t count = sizeof held / sizeof *held - (input->borrowed ? 2 : 0);
 
     for (size_t i = 0; i < count; i++)
@@ -236,6 +255,9 @@ size_t sps_input_bytes(const struct sps_data *data, const struct sps_take *take,
     size_t size = sps_dtype_size(dev->backend->accepts(dtype));
     int64_t q = taken_rows(data, take) * take->kv_heads * (data->h / data->g) * data->dk;
     int64_t kv = data->s * take->kv_heads * (data->dk + data->dv);
+    int64_t x = data->q_idx.data ? data->q_idx.dim[1] : 0;
+    int64_t indexer = x ? (taken_rows(data, take) * x + data->s) * data->q_idx.dim[2] : 0;
 
-    return (size_t)(q + kv) * size;
+    return (size_t)(q + kv + indexer) * size +
+           (size_t)(taken_rows(data, take) * x) * sizeof(float);
 }

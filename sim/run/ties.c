@@ -23,8 +23,55 @@ void sps_ties_close(struct sps_ties *ties)
     sps_device_close(&ties->dev);
 }
 
-/* Largest sum |q||k| of one query head over the compressed keys of its sequence. */
-static double largest(const struct sps_ties *ties, int64_t row, int64_t h)
+/* sum |a||b|: what rounding of their dot product is relative to. */
+static double size(const float *a, const float *b, int64_t n)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        sum += fabs((double)a[i] * b[i]);
+    return sum;
+}
+
+/* The largest sum behind any score of query head h. */
+typedef double largest(const struct sps_ties *ties, int64_t row, int64_t h);
+
+/* Keys [begin, end) of k[*,g,dk]. */
+static double largest_of(const struct sps_ties *ties, int64_t row, int64_t h,
+                         const float *k, int64_t begin, int64_t end)
+{
+    const struct sps_problem *p = &ties->input.problem;
+    const struct sps_shape *s = &p->shape;
+    const float *q = (const float *)p->in.q.data + (row * s->h + h) * s->dk;
+    int64_t group = h * s->g / s->h;
+    double most = 0;
+
+    for (int64_t m = begin; m < end; m++)
+        most = fmax(most, size(q, k + (m * s->g + group) * s->dk, s->dk));
+    return most;
+}
+
+static double largest_compressed(const struct sps_ties *ties, int64_t row, int64_t h)
+{
+    const struct sps_plan *plan = &ties->pass.plan;
+    int64_t sequence = sps_shape_sequence(&plan->problem->shape, row);
+    struct sps_tensor k;
+
+    plan->method->peek(&ties->pass.call, "k_cmp", &k);
+    return largest_of(ties, row, h, k.data, plan->by.cu[sequence],
+                      plan->by.cu[sequence + 1]);
+}
+
+static double largest_key(const struct sps_ties *ties, int64_t row, int64_t h)
+{
+    const struct sps_problem *p = &ties->input.problem;
+    int64_t sequence = sps_shape_sequence(&p->shape, row);
+
+    return largest_of(ties, row, h, p->in.k.data, p->shape.cu_k[sequence],
+                      p->shape.cu_k[sequence + 1]);
+}
+
+static double largest_bound(const struct sps_ties *ties, int64_t row, int64_t h)
 {
     const struct sps_plan *plan = &ties->pass.plan;
     const struct sps_shape *s = &plan->problem->shape;
@@ -33,16 +80,45 @@ static double largest(const struct sps_ties *ties, int64_t row, int64_t h)
     struct sps_tensor k;
     double most = 0;
 
-    plan->method->peek(&ties->pass.call, "k_cmp", &k);
+    plan->method->peek(&ties->pass.call, "k_range", &k);
     for (int64_t m = plan->by.cu[sequence]; m < plan->by.cu[sequence + 1]; m++) {
-        const float *key = (const float *)k.data + (m * s->g + group) * s->dk;
+        const float *high = (const float *)k.data + (m * s->g + group) * 2 * s->dk;
+        const float *low = high + s->dk;
         double sum = 0;
         for (int64_t i = 0; i < s->dk; i++)
-            sum += fabs((double)q[i] * key[i]);
-        most = sum > most ? sum : most;
+            sum += fabs(q[i] * fmax(fabs(high[i]), fabs(low[i])));
+        most = fmax(most, sum);
     }
     return most;
 }
+
+/* sum over index heads of |w| sum |q_idx||k_idx|, alike for every query head. */
+static double largest_indexed(const struct sps_ties *ties, int64_t row, int64_t h)
+{
+    const struct sps_extras *extra = &ties->pass.plan.problem->extra;
+    const struct sps_shape *s = &ties->pass.plan.problem->shape;
+    int64_t heads = extra->q_idx.dim[1], n = extra->q_idx.dim[2];
+    int64_t sequence = sps_shape_sequence(s, row);
+    const float *q = (const float *)extra->q_idx.data + row * heads * n;
+    const float *w = (const float *)extra->w_idx.data + row * heads;
+    double most = 0;
+
+    (void)h;
+    for (int64_t j = s->cu_k[sequence]; j < s->cu_k[sequence + 1]; j++) {
+        const float *k = (const float *)extra->k_idx.data + j * n;
+        double sum = 0;
+        for (int64_t x = 0; x < heads; x++)
+            sum += fabs((double)w[x]) * size(q + x * n, k, n);
+        most = fmax(most, sum);
+    }
+    return most;
+}
+
+static largest *const sums[] = {[SPS_SCORE_MASS] = largest_compressed,
+                                [SPS_SCORE_LOGIT] = largest_compressed,
+                                [SPS_SCORE_KEY] = largest_key,
+                                [SPS_SCORE_BOUND] = largest_bound,
+                                [SPS_SCORE_INDEXER] = largest_indexed};
 
 /* How far apart two scores a and b may be and still tie. */
 static double bound(const struct sps_ties *ties, int64_t row, int64_t head, double a,
@@ -54,7 +130,7 @@ static double bound(const struct sps_ties *ties, int64_t row, int64_t head, doub
     double most = 0;
 
     for (int64_t h = head * G; h < (head + 1) * G; h++)
-        most = fmax(most, largest(ties, row, h));
+        most = fmax(most, sums[plan->method->score](ties, row, h));
     double rounding = 8 * 0x1p-24 * most;
     return plan->method->score == SPS_SCORE_MASS ? rounding * s->scale * fmax(a, b)
                                                  : rounding;

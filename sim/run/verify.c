@@ -230,7 +230,7 @@ static void check_free(struct check *c)
     sps_pass_close(&c->pass);
     sps_input_free(&c->input);
     free(c->expected.list);
-    free(c->got.list);
+    sps_pass_index_free(&c->got);
     free(c->agree);
 }
 

@@ -322,11 +322,12 @@ static void test_constant(void)
     for_all(constant_returns, 1);
 }
 
-/* Keys and values after position `cut` of each sequence become +-1e4: outputs, scores and
- * lists of rows at or before it keep every bit. */
+/* Keys, values and the indexer's keys after position `cut` of each sequence become +-1e4:
+ * outputs, scores and lists of rows at or before it keep every bit. */
 static void future_is_unseen(struct sps_device *dev, struct problem *p)
 {
     int64_t wk = p->shape.g * p->shape.dk, wv = p->shape.g * p->shape.dv, cut[8];
+    int64_t wi = p->k_idx.dim[2];
     struct outputs a, b;
 
     run(dev, p, NULL, &a);
@@ -338,6 +339,8 @@ static void future_is_unseen(struct sps_device *dev, struct problem *p)
                 ((float *)p->in.k.data)[j * wk + d] = (j + d) % 3 ? 1e4f : -1e4f;
             for (int64_t d = 0; d < wv; d++)
                 ((float *)p->in.v.data)[j * wv + d] = (j + d) % 3 ? 1e4f : -1e4f;
+            for (int64_t d = 0; d < wi; d++)
+                ((float *)p->k_idx.data)[j * wi + d] = (j + d) % 3 ? 1e4f : -1e4f;
         }
     }
     run(dev, p, NULL, &b);
@@ -481,6 +484,91 @@ static void mass_is_probs(struct sps_device *dev, struct problem *p)
 static void test_mass(void)
 {
     for_all(mass_is_probs, 1);
+}
+
+/* The largest q.k of block b of one head, in double; its keys are all visible. */
+static double largest_product(const struct problem *p, int64_t row, int64_t head,
+                              int64_t first, int64_t n)
+{
+    int64_t g = p->shape.g, dk = p->shape.dk, kv = head / (p->shape.h / g);
+    const float *q = (const float *)p->in.q.data + (row * p->shape.h + head) * dk;
+    double most = -INFINITY;
+
+    for (int64_t j = first; j < first + n; j++) {
+        const float *k = (const float *)p->in.k.data + (j * g + kv) * dk;
+        double sum = 0;
+        for (int64_t d = 0; d < dk; d++)
+            sum += (double)q[d] * k[d];
+        most = fmax(most, sum);
+    }
+    return most;
+}
+
+/* Every head's largest product of a block of the whole keys that a row sees, against the
+ * group's score. */
+static void max_is_max(struct sps_device *dev, struct problem *p)
+{
+    double slack = 8 * 0x1p-24 * product_bound(p);
+    int64_t g = p->shape.g, group = p->shape.h / g;
+    struct options options;
+    struct outputs out;
+
+    options_draw(p->seed, &options);
+    run(dev, p, NULL, &out);
+    int64_t nb = out.width[MAX_SCORES] / g, block = options.block;
+    for (int64_t row = 0; row < p->shape.t; row += 7) {
+        int64_t sequence = sps_shape_sequence(&p->shape, row), kv = row % g;
+        int64_t visible = sps_shape_visible(&p->shape, sequence, row);
+        for (int64_t b = 0; b < nb; b++) {
+            int64_t n = visible - b * block < block ? visible - b * block : block;
+            double most = n > 0 ? -INFINITY : 0;
+            for (int64_t x = kv * group; n > 0 && x < (kv + 1) * group; x++)
+                most = fmax(most,
+                            largest_product(p, row, x, p->cu_k[sequence] + b * block, n));
+            check(fabs(out.x[MAX_SCORES][(row * g + kv) * nb + b] - most) <= slack, p,
+                  dev->backend->name, "largest q.k");
+        }
+    }
+    outputs_free(&out);
+}
+
+static void test_max(void)
+{
+    for_all(max_is_max, 1);
+}
+
+/* No key of a page is larger; pages of one repeated key reach their bound. */
+static void bound_holds(struct sps_device *dev, struct problem *p)
+{
+    double slack = 8 * 0x1p-24 * product_bound(p);
+    struct options options;
+    struct outputs out;
+
+    options_draw(p->seed, &options);
+    for (int repeated = 0; repeated < 2; repeated++) {
+        int64_t width = p->shape.g * p->shape.dk, h = p->shape.h, block = options.block;
+        for (int64_t i = width; repeated && i < sps_tensor_count(&p->in.k); i++)
+            ((float *)p->in.k.data)[i] = ((float *)p->in.k.data)[i % width];
+        run(dev, p, NULL, &out);
+        int64_t nb = out.width[BOUND_SCORES] / h;
+        for (int64_t row = 0; row < p->shape.t; row += 7) {
+            int64_t sequence = sps_shape_sequence(&p->shape, row), head = row % h;
+            int64_t whole = sps_shape_visible(&p->shape, sequence, row) / block;
+            for (int64_t b = 0; b < whole; b++) {
+                double most =
+                    largest_product(p, row, head, p->cu_k[sequence] + b * block, block);
+                double bound = out.x[BOUND_SCORES][(row * h + head) * nb + b];
+                check(bound >= most - slack && (!repeated || bound <= most + slack), p,
+                      dev->backend->name, "bound of q.k");
+            }
+        }
+        outputs_free(&out);
+    }
+}
+
+static void test_bound(void)
+{
+    for_all(bound_holds, 1);
 }
 
 static void threads_do_not_matter(struct sps_device *dev, struct problem *p)
@@ -653,6 +741,8 @@ static const struct tap_test tests[] = {
     {"permuted heads permute the output", test_permute},
     {"rows that see nothing give 0 and -inf", test_nothing},
     {"mass sums to 1 and matches probs", test_mass},
+    {"largest q.k of blocks and groups", test_max},
+    {"key ranges bound q.k", test_bound},
     {"thread count changes no bit", test_threads},
     {NULL, NULL},
 };

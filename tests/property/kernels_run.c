@@ -6,12 +6,16 @@
 #include "base/rng.h"
 
 const char *const output_name[OUTPUTS] = {
-    "dense o",        "dense lse",         "band o",      "band lse",     "compressed o",
-    "compressed lse", "compressed scores", "gate scores", "mass by head", "mass by group",
-    "noise",          "blocks o",          "blocks lse",  "heads o",      "heads lse",
-    "union o",        "union lse",         "tokens o",    "tokens lse",   "combined",
-    "nsa index",      "moba index",        "k mean",      "v mean",       "k linear",
-    "block means"};
+    "dense o",           "dense lse",      "band o",
+    "band lse",          "compressed o",   "compressed lse",
+    "compressed scores", "gate scores",    "bound scores",
+    "largest q.k",       "indexer scores", "mass by head",
+    "mass by group",     "noise",          "blocks o",
+    "blocks lse",        "heads o",        "heads lse",
+    "union o",           "union lse",      "tokens o",
+    "tokens lse",        "combined",       "nsa index",
+    "moba index",        "k mean",         "v mean",
+    "k linear",          "block means",    "block ranges"};
 
 void options_draw(uint64_t seed, struct options *options)
 {
@@ -68,6 +72,9 @@ static void allocate(const struct problem *p, const struct options *options,
                                     [CMP_LSE] = lse,
                                     [CMP_SCORES] = shape->g * nb,
                                     [GATE_SCORES] = shape->h * nb,
+                                    [BOUND_SCORES] = shape->h * nb,
+                                    [MAX_SCORES] = shape->g * nb,
+                                    [INDEXER_SCORES] = sps_shape_blocks(shape, 1),
                                     [MASS_H] = shape->h * nb,
                                     [MASS_G] = shape->g * nb,
                                     [NOISE] = shape->h * nb,
@@ -85,7 +92,8 @@ static void allocate(const struct problem *p, const struct options *options,
                                     [K_MEAN] = m * shape->g * shape->dk,
                                     [V_MEAN] = m * shape->g * shape->dv,
                                     [K_LINEAR] = m * shape->g * shape->dk,
-                                    [MEANS] = w * shape->g * shape->dk};
+                                    [MEANS] = w * shape->g * shape->dk,
+                                    [RANGES] = w * shape->g * 2 * shape->dk};
 
     for (int i = 0; i < OUTPUTS; i++) {
         out->width[i] = width[i];
@@ -136,6 +144,7 @@ static enum sps_status compress(const struct run *run)
     SPS_TRY(kernels->compress_mean(run->dev, shape, k, &run->by, run->out->x[K_MEAN]));
     SPS_TRY(kernels->compress_mean(run->dev, shape, &run->p->in.v, &run->by,
                                    run->out->x[V_MEAN]));
+    SPS_TRY(kernels->key_range(run->dev, shape, k, &run->whole, run->out->x[RANGES]));
     return kernels->compress_mean(run->dev, shape, k, &run->whole, run->out->x[MEANS]);
 }
 
@@ -152,6 +161,12 @@ static enum sps_status score(const struct run *run, struct sps_rows rows)
                                 out->x[CMP_O], out->x[CMP_LSE], at(out, CMP_SCORES, r)));
     SPS_TRY(kernels->gate(run->dev, shape, &in->q, run->from->x[MEANS], &run->whole, rows,
                           at(out, GATE_SCORES, r)));
+    SPS_TRY(kernels->key_bound(run->dev, shape, &in->q, run->from->x[RANGES], &run->whole,
+                               rows, at(out, BOUND_SCORES, r)));
+    SPS_TRY(kernels->block_max(run->dev, shape, in, block, shape->g, rows,
+                               at(out, MAX_SCORES, r)));
+    SPS_TRY(kernels->indexer(run->dev, shape, &run->p->q_idx, &run->p->k_idx,
+                             &run->p->w_idx, rows, at(out, INDEXER_SCORES, r)));
     SPS_TRY(
         kernels->mass(run->dev, shape, in, block, shape->h, rows, at(out, MASS_H, r)));
     SPS_TRY(

@@ -14,6 +14,9 @@ enum output {
     CMP_LSE,
     CMP_SCORES,
     GATE_SCORES,
+    BOUND_SCORES,
+    MAX_SCORES,
+    INDEXER_SCORES,
     MASS_H,
     MASS_G,
     NOISE,
@@ -29,10 +32,11 @@ enum output {
     NSA_INDEX,  /* [t,g,count] */
     MOBA_INDEX, /* [t,h,topk] */
     PER_ROW,
-    K_MEAN = PER_ROW, /* compressed keys, values, and means of whole blocks */
+    K_MEAN = PER_ROW, /* compressed keys, values, and means and ranges of whole blocks */
     V_MEAN,
     K_LINEAR,
     MEANS,
+    RANGES,
     OUTPUTS
 };
 

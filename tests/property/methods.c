@@ -5,130 +5,8 @@
 #include <string.h>
 
 #include "analysis/quality.h"
-#include "sim/run/pass.h"
-#include "tests/problem.h"
+#include "tests/property/methods_run.h"
 #include "tests/tap.h"
-
-enum { SEEDS = 12, SETTINGS_MAX = 5 };
-
-static const char *const backends[] = {"ref", "cpu"};
-
-/* Small enough options that a random problem has something to choose. */
-static const struct setting {
-    const char *method;
-    const char *set[SETTINGS_MAX][2];
-    bool single; /* one softmax: constant v comes back unchanged */
-} settings[] = {
-    {"full", {{0}}, true},
-    {"window", {{"window", "7"}, {"sink", "2"}}, true},
-    {"nsa",
-     {{"compress_block", "8"},
-      {"compress_stride", "4"},
-      {"select_block", "8"},
-      {"select_count", "4"},
-      {"window", "5"}},
-     false},
-    {"nsa",
-     {{"compress_block", "4"},
-      {"compress_stride", "4"},
-      {"select_block", "16"},
-      {"select_count", "3"},
-      {"combine", "union"}},
-     true},
-    {"moba", {{"block", "8"}, {"topk", "3"}}, true},
-    {"moba", {{"block", "32"}, {"topk", "2"}}, true},
-    {"oracle_topk", {{"block", "8"}, {"topk", "3"}, {"share", "group"}}, true},
-    {"oracle_topk", {{"block", "16"}, {"topk", "2"}}, true},
-    {"random", {{"block", "8"}, {"topk", "3"}}, true},
-    {"random", {{"block", "1"}, {"topk", "6"}, {"share", "group"}}, true},
-};
-enum { SETTINGS = sizeof settings / sizeof *settings };
-
-/* A method run on a random problem; everything to free together. */
-struct run {
-    struct problem problem;
-    struct sps_problem input;
-    struct sps_device dev;
-    struct sps_pass pass;
-    void *options;
-    struct sps_index index;
-    int64_t count; /* floats of the output */
-};
-
-static bool set_options(struct run *run, const struct setting *setting)
-{
-    const struct sps_method *m = sps_method_find(setting->method);
-
-    run->options = calloc(1, m->options_size + 1);
-    sps_options_default(m->options, run->options);
-    for (int i = 0; i < SETTINGS_MAX && setting->set[i][0]; i++)
-        if (sps_option_set(sps_option_find(m->options, setting->set[i][0]), run->options,
-                           setting->set[i][1]) != SPS_OK)
-            return false;
-    return true;
-}
-
-static bool run_again(struct run *run)
-{
-    free(run->index.list);
-    run->index.list = NULL;
-    return sps_pass_run(&run->pass, NULL) == SPS_OK &&
-           sps_pass_index(&run->pass, &run->index) == SPS_OK;
-}
-
-static bool run_open(const struct setting *setting, const char *backend, uint64_t seed,
-                     struct run *run)
-{
-    *run = (struct run){0};
-    problem_make(seed, &run->problem);
-    run->problem.shape.causal = true;
-    run->input = (struct sps_problem){.shape = run->problem.shape,
-                                      .in = run->problem.in,
-                                      .dtype = SPS_F32,
-                                      .seed = seed};
-    run->count = run->input.shape.t * run->input.shape.h * run->input.shape.dv;
-    bool ok = set_options(run, setting) &&
-              sps_device_open(backend, 2, &run->dev) == SPS_OK &&
-              sps_pass_open(sps_method_find(setting->method), run->options, &run->input,
-                            &run->dev, &run->pass) == SPS_OK &&
-              run_again(run);
-    if (!ok)
-        printf("# %s on %s, seed %llu: %s\n", setting->method, backend,
-               (unsigned long long)seed, sps_error());
-    return ok;
-}
-
-static void run_close(struct run *run)
-{
-    sps_pass_close(&run->pass);
-    sps_device_close(&run->dev);
-    problem_free(&run->problem);
-    free(run->options);
-    free(run->index.list);
-}
-
-static void report(const struct setting *setting, const char *backend,
-                   const struct run *run)
-{
-    printf("# %s on %s\n", setting->method, backend);
-    problem_print(&run->problem);
-}
-
-/* Call `holds` for every setting, backend and seed. */
-static void for_all(bool (*holds)(const struct setting *, struct run *))
-{
-    for (int i = 0; i < SETTINGS; i++)
-        for (int b = 0; b < 2; b++)
-            for (uint64_t seed = 0; seed < SEEDS; seed++) {
-                struct run run;
-                bool ok = run_open(&settings[i], backends[b], seed, &run);
-                ok = ok && holds(&settings[i], &run);
-                if (!ok)
-                    report(&settings[i], backends[b], &run);
-                CU_ASSERT(ok);
-                run_close(&run);
-            }
-}
 
 /* How much of a constant v survives in row r: gates of the branches that read something.
  */
@@ -174,9 +52,13 @@ static void poison(struct run *run, int64_t cut)
 {
     const struct sps_shape *s = &run->input.shape;
     float *k = run->input.in.k.data, *v = run->input.in.v.data;
+    float *k_idx = run->input.extra.k_idx.data;
+    int64_t di = run->input.extra.k_idx.dim[2];
 
     for (int64_t n = 0; n < s->n; n++)
         for (int64_t j = s->cu_k[n] + cut + 1; j < s->cu_k[n + 1]; j++) {
+            for (int64_t i = 0; i < di; i++)
+                k_idx[j * di + i] = i & 1 ? 1e4f : -1e4f;
             for (int64_t i = 0; i < s->g * s->dk; i++)
                 k[j * s->g * s->dk + i] = i & 1 ? 1e4f : -1e4f;
             for (int64_t i = 0; i < s->g * s->dv; i++)
@@ -187,7 +69,7 @@ static void poison(struct run *run, int64_t cut)
 static bool future_is_not_read(const struct setting *setting, struct run *run)
 {
     const struct sps_shape *s = &run->input.shape;
-    int64_t row = s->h * s->dv, lists = run->index.heads * run->index.width;
+    int64_t row = s->h * s->dv;
     int64_t cut = problem_draw(run->problem.seed, 99, 0, 40);
     float *before = problem_floats(run->count);
     struct sps_index index = run->index;
@@ -195,20 +77,18 @@ static bool future_is_not_read(const struct setting *setting, struct run *run)
 
     (void)setting;
     memcpy(before, run->pass.call.o, (size_t)run->count * sizeof *before);
-    run->index.list = NULL;
+    run->index = (struct sps_index){0};
     poison(run, cut);
     same = run_again(run);
     for (int64_t r = 0; same && r < s->t; r++) {
         if (sps_shape_pos(s, sps_shape_sequence(s, r), r) > cut)
             continue;
-        same =
-            same_bits(before + r * row, run->pass.call.o + r * row,
-                      row * (int64_t)sizeof(float)) &&
-            (!index.list || same_bits(index.list + r * lists, run->index.list + r * lists,
-                                      lists * (int64_t)sizeof(int32_t)));
+        same = same_bits(before + r * row, run->pass.call.o + r * row,
+                         row * (int64_t)sizeof(float)) &&
+               same_lists(&index, &run->index, r);
     }
     free(before);
-    free(index.list);
+    sps_pass_index_free(&index);
     return same;
 }
 
@@ -217,7 +97,8 @@ static void test_future(void)
     for_all(future_is_not_read);
 }
 
-/* Ascending, visible, in range, the own block among them, no more than asked. */
+/* Ascending, visible, in range, the own block among them where it is forced, as many as
+ * asked or there are; without a count at least one. */
 static bool list_is_sound(const struct run *run, const int32_t *list, int64_t count,
                           int64_t pos)
 {
@@ -230,7 +111,10 @@ static bool list_is_sound(const struct run *run, const int32_t *list, int64_t co
             return false;
         has_own |= list[i] == own;
     }
-    return has_own && count == (own + 1 < rule->count ? own + 1 : rule->count);
+    if (rule->count == 0 || strcmp(run->pass.plan.method->name, "given") == 0)
+        return has_own;
+    return (has_own || !rule->local) &&
+           count == (own + 1 < rule->count ? own + 1 : rule->count);
 }
 
 static bool index_is_sound(const struct setting *setting, struct run *run)
@@ -239,7 +123,7 @@ static bool index_is_sound(const struct setting *setting, struct run *run)
     int64_t count;
 
     (void)setting;
-    for (int64_t r = 0; run->index.list && r < s->t; r++) {
+    for (int64_t r = 0; run->index.heads && r < s->t; r++) {
         int64_t pos = sps_shape_pos(s, sps_shape_sequence(s, r), r);
         for (int64_t x = 0; x < run->index.heads; x++) {
             const int32_t *list = sps_index_list(&run->index, r, x, &count);
@@ -276,26 +160,38 @@ static void test_repeats(void)
     for_all(repeats);
 }
 
-/* The closed form that plan() gives and the count from the index. */
+/* The closed form that plan() gives and the count from the index; for packed lists, whose
+ * length depends on the data, it is a bound. */
 static bool prediction_is_count(const struct setting *setting, struct run *run)
 {
     const struct sps_plan *plan = &run->pass.plan;
+    const struct sps_shape *s = &run->input.shape;
     struct sps_pairs pairs;
     struct sps_cost cost[SPS_STAGE_COUNT] = {{0}};
-    bool exact = strcmp(setting->method, "nsa") != 0 || !setting->single;
+    bool exact = strcmp(setting->method, "given") != 0 &&
+                 (strcmp(setting->method, "nsa") != 0 || !setting->single);
 
     for (int64_t r = 0; r < run->input.shape.t; r++)
         if (sps_shape_pos(&run->input.shape, sps_shape_sequence(&run->input.shape, r),
                           r) < 0)
             return true;
-    sps_count_pairs(&run->input.shape, run->index.list ? &run->index : NULL, &plan->band,
+    sps_count_pairs(&run->input.shape, run->index.heads ? &run->index : NULL, &plan->band,
                     &pairs.both, &pairs.index);
     plan->method->cost(plan, pairs, cost);
-    for (int s = 0; exact && s < SPS_STAGE_COUNT; s++)
-        if (!(fabs(cost[s].flops - plan->cost[s].flops) <= 1e-9 * cost[s].flops) ||
-            !(fabs(cost[s].bytes - plan->cost[s].bytes) <= 1e-9 * cost[s].bytes)) {
+    double attended = cost[SPS_STAGE_ATTEND].flops;
+    if (setting->single)
+        attended += cost[SPS_STAGE_WINDOW].flops;
+    if (!(attended ==
+          2.0 * (double)(s->dk + s->dv) * (setting->single ? pairs.both : pairs.index)))
+        return false;
+    if (plan->packed)
+        return pairs.both <= plan->pairs.both &&
+               cost[SPS_STAGE_SCORE].flops == plan->cost[SPS_STAGE_SCORE].flops;
+    for (int i = 0; exact && i < SPS_STAGE_COUNT; i++)
+        if (!(fabs(cost[i].flops - plan->cost[i].flops) <= 1e-9 * cost[i].flops) ||
+            !(fabs(cost[i].bytes - plan->cost[i].bytes) <= 1e-9 * cost[i].bytes)) {
             printf("# stage %s: %g flops counted, %g predicted\n",
-                   sps_stage_name((enum sps_stage)s), cost[s].flops, plan->cost[s].flops);
+                   sps_stage_name((enum sps_stage)i), cost[i].flops, plan->cost[i].flops);
             return false;
         }
     return true;
@@ -320,7 +216,7 @@ static bool all_is_full(const char *backend, uint64_t seed, const struct setting
         o = branch.data;
     ok = ok && near_l2(o, full.pass.call.o, sparse.count, 2e-6);
     if (!ok)
-        report(setting, backend, &sparse);
+        run_report(setting, backend, &sparse);
     run_close(&sparse);
     run_close(&full);
     return ok;
@@ -330,15 +226,88 @@ static void test_all_blocks(void)
 {
     static const struct setting all[] = {
         {"moba", {{"block", "16"}, {"topk", "999"}}, true},
+        {"dsa", {{"topk", "999"}}, true},
+        {"msa", {{"block", "16"}, {"topk", "999"}}, true},
+        {"quest", {{"page", "8"}, {"topk", "999"}}, true},
         {"oracle_topk", {{"block", "8"}, {"topk", "999"}}, true},
+        {"oracle_topp", {{"block", "8"}, {"p", "1"}}, true},
         {"random", {{"block", "4"}, {"topk", "999"}, {"share", "group"}}, true},
         {"window", {{"window", "9999"}}, true},
         {"nsa", {{"select_block", "16"}, {"select_count", "999"}}, false},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        for (int b = 0; b < 2; b++)
+        for (int b = 0; b < BACKENDS; b++)
             for (uint64_t seed = 0; seed < SEEDS; seed++)
                 CU_ASSERT(all_is_full(backends[b], seed, &all[i]));
+}
+
+/* Rows before their sequence's first key: output 0, lse -inf, nothing listed. */
+static bool nothing_is_zero(const struct setting *setting, struct run *run)
+{
+    const struct sps_shape *s = &run->input.shape;
+    const struct sps_call *call = &run->pass.call;
+    int64_t count = 0;
+
+    for (int64_t r = 0; r < s->t; r++) {
+        bool sees = sps_shape_visible(s, sps_shape_sequence(s, r), r) > 0;
+        for (int64_t i = r * s->h * s->dv; !sees && i < (r + 1) * s->h * s->dv; i++)
+            if (!(call->o[i] == 0))
+                return false;
+        for (int64_t i = r * s->h; setting->single && i < (r + 1) * s->h; i++)
+            if (!(sees ? isfinite(call->lse[i]) : call->lse[i] == -INFINITY))
+                return false;
+        for (int64_t x = 0; !sees && x < run->index.heads; x++) {
+            sps_index_list(&run->index, r, x, &count);
+            if (count != 0)
+                return false;
+        }
+    }
+    return true;
+}
+
+static void test_nothing(void)
+{
+    for_all(nothing_is_zero);
+}
+
+/* Heads of x[rows, heads, d] in reverse order. */
+static void reverse(struct sps_tensor *x)
+{
+    int64_t d = x->dim[2], heads = x->dim[1];
+    float *to = x->data, *from = problem_floats(heads * d);
+
+    for (int64_t r = 0; r < x->dim[0]; r++, to += heads * d) {
+        memcpy(from, to, (size_t)(heads * d) * sizeof *to);
+        for (int64_t i = 0; i < heads; i++)
+            memcpy(to + i * d, from + (heads - 1 - i) * d, (size_t)d * sizeof *to);
+    }
+    free(from);
+}
+
+/* kv heads reversed and query heads within each: the output is reversed too, but for
+ * random, whose draws are keyed by the head, and for given lists. */
+static bool heads_permute(const struct setting *setting, struct run *run)
+{
+    const struct sps_shape *s = &run->input.shape;
+    float *before = problem_floats(run->count);
+    struct sps_tensor view = sps_tensor_view(before, SPS_F32, s->t, s->h, s->dv, 1);
+
+    memcpy(before, run->pass.call.o, (size_t)run->count * sizeof *before);
+    reverse(&run->input.in.q);
+    reverse(&run->input.in.k);
+    reverse(&run->input.in.v);
+    bool same = run_again(run);
+    reverse(&view);
+    same = same && (strcmp(setting->method, "random") == 0 ||
+                    strcmp(setting->method, "given") == 0 ||
+                    near_l2(run->pass.call.o, before, run->count, 1e-4));
+    free(before);
+    return same;
+}
+
+static void test_permute(void)
+{
+    for_all(heads_permute);
 }
 
 static void test_registry(void)
@@ -362,6 +331,8 @@ int main(void)
         {"the same bits again, on any number of threads", test_repeats},
         {"predicted cost is the counted cost", test_cost},
         {"all blocks chosen is full attention", test_all_blocks},
+        {"rows that see nothing give 0 and -inf", test_nothing},
+        {"permuted heads permute the output", test_permute},
         {NULL, NULL},
     };
     return tap_run("methods", tests);

@@ -10,11 +10,13 @@
 #include <unistd.h>
 
 /* A layer of 6 queries for 10 keys, 4 heads on 2; every number tells its place. */
-enum { T = 6, S = 10, H = 4, G = 2, DK = 3, DV = 2, L = 2, W = 3, BLOCK = 4, PARTS = 9 };
+enum { T = 6, S = 10, H = 4, G = 2, DK = 3, DV = 2, L = 2, W = 3, BLOCK = 4 };
+enum { X = 3, DI = 2, PARTS = 12 }; /* heads and size of an indexer */
 
 struct layer {
     float q[T][H][DK], k[S][G][DK], v[S][G][DV], gate[T][H][3], d_o[T][H][DV];
     float w_k[G][L * DK][DK], w_v[G][L * DV][DV], pe_k[G][L][DK];
+    float q_idx[T][X][DI], k_idx[S][DI], w_idx[T][X];
     int32_t index[T][G][W];
     struct sps_named_tensor part[PARTS];
     char name[PARTS][32];
@@ -31,10 +33,10 @@ static void name_part(struct layer *l, int i, int64_t layer, const char *suffix,
                       void *data, enum sps_dtype dtype, int64_t a, int64_t b, int64_t c)
 {
     sprintf(l->name[i], "layers.%d.%s", (int)layer, suffix);
-    l->part[i] =
-        (struct sps_named_tensor){.name = l->name[i],
-                                  .tensor = sps_tensor_view(data, dtype, a, b, c, 1),
-                                  .rank = 3};
+    l->part[i] = (struct sps_named_tensor){
+        .name = l->name[i],
+        .tensor = sps_tensor_view(data, dtype, a, b, c ? c : 1, 1),
+        .rank = c ? 3 : 2};
 }
 
 static void make(struct layer *l, int64_t n)
@@ -48,6 +50,9 @@ static void make(struct layer *l, int64_t n)
     number(&l->w_k[0][0][0], G, L * DK, DK, 0);
     number(&l->w_v[0][0][0], G, L * DV, DV, 0);
     number(&l->pe_k[0][0][0], G, L, DK, 0);
+    number(&l->q_idx[0][0][0], T, X, DI, 0);
+    number(&l->k_idx[0][0], S, 1, DI, 0);
+    number(&l->w_idx[0][0], T, 1, X, 0);
     for (int i = 0; i < T * G; i++)
         for (int j = 0; j < W; j++) /* every block that the row sees, then -1 */
             l->index[i / G][i % G][j] = j <= (S - T + i / G) / BLOCK ? j : -1;
@@ -60,6 +65,9 @@ static void make(struct layer *l, int64_t n)
     name_part(l, 6, n, "w_k", l->w_k, SPS_F32, G, L * DK, DK);
     name_part(l, 7, n, "w_v", l->w_v, SPS_F32, G, L * DV, DV);
     name_part(l, 8, n, "pe_k", l->pe_k, SPS_F32, G, L, DK);
+    name_part(l, 9, n, "q_idx", l->q_idx, SPS_F32, T, X, DI);
+    name_part(l, 10, n, "k_idx", l->k_idx, SPS_F32, S, DI, 0);
+    name_part(l, 11, n, "w_idx", l->w_idx, SPS_F32, T, X, 0);
 }
 
 static const struct sps_meta meta[] = {
@@ -120,6 +128,11 @@ static void test_whole(void)
     CU_ASSERT_EQUAL(memcmp(data.w_k.data, l.w_k, sizeof l.w_k), 0);
     CU_ASSERT_EQUAL(memcmp(data.w_v.data, l.w_v, sizeof l.w_v), 0);
     CU_ASSERT_EQUAL(memcmp(data.pe_k.data, l.pe_k, sizeof l.pe_k), 0);
+    CU_ASSERT_TRUE(data.q_idx.dim[1] == X && data.k_idx.dim[1] == 1);
+    CU_ASSERT_TRUE(data.w_idx.dim[1] == 1 && data.w_idx.dim[2] == X);
+    CU_ASSERT_EQUAL(memcmp(data.q_idx.data, l.q_idx, sizeof l.q_idx), 0);
+    CU_ASSERT_EQUAL(memcmp(data.k_idx.data, l.k_idx, sizeof l.k_idx), 0);
+    CU_ASSERT_EQUAL(memcmp(data.w_idx.data, l.w_idx, sizeof l.w_idx), 0);
     CU_ASSERT_EQUAL(data.index_block, BLOCK);
     CU_ASSERT_EQUAL(data.heads[3], 3);
     CU_ASSERT_EQUAL(strlen(data.sha256), 64);
@@ -154,6 +167,10 @@ static void test_slice(void)
     CU_ASSERT_EQUAL(memcmp(data.w_k.data, l.w_k[1], sizeof l.w_k[1]), 0);
     CU_ASSERT_EQUAL(memcmp(data.w_v.data, l.w_v[1], sizeof l.w_v[1]), 0);
     CU_ASSERT_EQUAL(memcmp(data.pe_k.data, l.pe_k[1], sizeof l.pe_k[1]), 0);
+    CU_ASSERT_TRUE(data.q_idx.dim[1] == X && data.k_idx.dim[0] == 7);
+    CU_ASSERT_EQUAL(at(&data.q_idx, 1, 2, 1), l.q_idx[2][2][1]);
+    CU_ASSERT_EQUAL(at(&data.k_idx, 6, 0, 1), l.k_idx[6][1]);
+    CU_ASSERT_EQUAL(at(&data.w_idx, 0, 0, 2), l.w_idx[1][2]);
     CU_ASSERT_TRUE(data.heads[0] == 2 && data.heads[1] == 3);
     sps_data_free(&data);
     sps_recording_close(rec);
@@ -246,6 +263,11 @@ static const struct {
     {"layers.7.w_k has 6 rows and .w_v 2", NULL, 7, 1, 2},
     {"layers.7.w_k and .w_v must come together", "layers.7.other", 7, -1, 0},
     {"layers.7.pe_k is for 1 tokens, w_k for 2", NULL, 8, 1, 1},
+    {"layers.7.q_idx: dimension 0 is 5, must be 6", NULL, 9, 0, 5},
+    {"layers.7.k_idx: rank 3, must be 2", NULL, 10, 3, 3},
+    {"layers.7.w_idx: dimension 1 is 2, must be 3", NULL, 11, 1, 2},
+    {"layers.7.q_idx, .k_idx and .w_idx must come together", "layers.7.z", 9, -1, 0},
+    {"layers.7.q_idx, .k_idx and .w_idx must come together", "layers.7.z", 11, -1, 0},
     {"layers.7.q: type I32, must be F32, F16 or BF16", NULL, 0, 4, SPS_I32},
     {"layers.7.v: type U8, must be F32, F16 or BF16", NULL, 2, 4, SPS_U8},
     {"layers.7.index: type F32, must be I32", NULL, 4, 4, SPS_F32},

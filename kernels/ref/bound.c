@@ -1,0 +1,73 @@
+/* bound.c - reference key ranges of blocks, and what no q.k inside can exceed. */
+#include "kernels/check.h"
+#include "kernels/ref/ref.h"
+
+/* Largest and smallest of channel d of l keys `stride` apart; a NaN stays one. */
+static void range(const float *key, int64_t stride, int64_t l, float *largest,
+                  float *smallest)
+{
+    *largest = *smallest = key[0];
+    for (int64_t i = 1; i < l; i++) {
+        float x = key[i * stride];
+        *largest = x > *largest || isnan(x) ? x : *largest;
+        *smallest = x < *smallest || isnan(x) ? x : *smallest;
+    }
+}
+
+enum sps_status sps_ref_key_range(struct sps_device *dev, const struct sps_shape *shape,
+                                  const struct sps_tensor *x,
+                                  const struct sps_compression *by, float *out)
+{
+    int64_t g = x->dim[1], d = x->dim[2];
+
+    dev->impl = "key_range_ref";
+    for (int64_t n = 0; n < shape->n; n++) {
+#pragma omp parallel for num_threads(dev->threads)
+        for (int64_t m = by->cu[n]; m < by->cu[n + 1]; m++) {
+            int64_t token = shape->cu_k[n] + (m - by->cu[n]) * by->u;
+            const float *key = (const float *)x->data + token * g * d;
+            for (int64_t i = 0; i < g * d; i++) {
+                float *to = out + m * g * 2 * d + i / d * 2 * d + i % d;
+                range(key + i, g * d, by->l, to, to + d);
+            }
+        }
+    }
+    return SPS_OK;
+}
+
+static double bound(const float *q, const float *range, int64_t d)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < d; i++) {
+        double high = (double)q[i] * range[i], low = (double)q[i] * range[d + i];
+        sum += high > low ? high : low;
+    }
+    return sum;
+}
+
+enum sps_status sps_ref_key_bound(struct sps_device *dev, const struct sps_shape *shape,
+                                  const struct sps_tensor *q, const float *ranges,
+                                  const struct sps_compression *by, struct sps_rows rows,
+                                  float *scores)
+{
+    int64_t h = shape->h, g = shape->g, dk = shape->dk;
+    int64_t blocks = sps_shape_blocks(shape, by->l);
+
+    dev->impl = "key_bound_ref";
+    SPS_TRY(sps_check_causal(shape, "key_bound"));
+#pragma omp parallel for schedule(dynamic) num_threads(dev->threads)
+    for (int64_t row = rows.begin; row < rows.end; row++) {
+        struct sps_ref_row at = sps_ref_row(shape, row);
+        int64_t whole = at.visible / by->l, first = by->cu[at.sequence];
+        for (int64_t head = 0; head < h; head++) {
+            const float *query = (const float *)q->data + (row * h + head) * dk;
+            float *score = scores + ((row - rows.begin) * h + head) * blocks;
+            for (int64_t b = 0; b < blocks; b++) {
+                const float *of = ranges + ((first + b) * g + head / (h / g)) * 2 * dk;
+                score[b] = b < whole ? (float)bound(query, of, dk) : 0;
+            }
+        }
+    }
+    return SPS_OK;
+}

@@ -1,0 +1,154 @@
+/* methods_run.c - run a registered method on a random problem. */
+#include "tests/property/methods_run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/tap.h"
+
+const char *const backends[BACKENDS] = {"ref", "cpu"};
+
+const struct setting settings[] = {
+    {"full", {{0}}, true},
+    {"window", {{"window", "7"}, {"sink", "2"}}, true},
+    {"nsa",
+     {{"compress_block", "8"},
+      {"compress_stride", "4"},
+      {"select_block", "8"},
+      {"select_count", "4"},
+      {"window", "5"}},
+     false},
+    {"nsa",
+     {{"compress_block", "4"},
+      {"compress_stride", "4"},
+      {"select_block", "16"},
+      {"select_count", "3"},
+      {"combine", "union"}},
+     true},
+    {"moba", {{"block", "8"}, {"topk", "3"}}, true},
+    {"moba", {{"block", "32"}, {"topk", "2"}}, true},
+    {"dsa", {{"topk", "12"}}, true},
+    {"msa", {{"block", "8"}, {"topk", "3"}}, true},
+    {"quest", {{"page", "4"}, {"topk", "3"}}, true},
+    {"quest", {{"page", "16"}, {"topk", "2"}}, true},
+    {"given", {{0}}, true},
+    {"oracle_topk", {{"block", "8"}, {"topk", "3"}, {"share", "group"}}, true},
+    {"oracle_topk", {{"block", "16"}, {"topk", "2"}}, true},
+    {"oracle_topp", {{"block", "8"}, {"p", "0.7"}}, true},
+    {"oracle_topp", {{"block", "16"}, {"p", "0.95"}, {"share", "group"}}, true},
+    {"random", {{"block", "8"}, {"topk", "3"}}, true},
+    {"random", {{"block", "1"}, {"topk", "6"}, {"share", "group"}}, true},
+    {NULL, {{0}}, false},
+};
+
+static bool set_options(struct run *run, const struct setting *setting)
+{
+    const struct sps_method *m = sps_method_find(setting->method);
+
+    run->options = calloc(1, m->options_size + 1);
+    sps_options_default(m->options, run->options);
+    for (int i = 0; i < SETTINGS_MAX && setting->set[i][0]; i++)
+        if (sps_option_set(sps_option_find(m->options, setting->set[i][0]), run->options,
+                           setting->set[i][1]) != SPS_OK)
+            return false;
+    return true;
+}
+
+bool run_again(struct run *run)
+{
+    sps_pass_index_free(&run->index);
+    return sps_pass_run(&run->pass, NULL) == SPS_OK &&
+           sps_pass_index(&run->pass, &run->index) == SPS_OK;
+}
+
+enum { GIVEN_BLOCK = 4, GIVEN_WIDTH = 6 };
+
+/* Random units of each row's sequence, the own one always among them. */
+static void draw_given(struct run *run)
+{
+    const struct sps_shape *s = &run->problem.shape;
+    const int64_t heads[] = {s->h, s->g, 1};
+    int64_t n = heads[run->problem.seed % 3];
+    struct sps_index *index = &run->input.extra.given;
+
+    run->given = (int32_t *)problem_floats(s->t * n * GIVEN_WIDTH + 1);
+    *index = (struct sps_index){s->t, n, GIVEN_BLOCK, GIVEN_WIDTH, run->given, NULL};
+    for (int64_t i = 0; i < s->t * n * GIVEN_WIDTH; i++) {
+        int64_t row = i / GIVEN_WIDTH / n, sequence = sps_shape_sequence(s, row);
+        int64_t units = (sps_shape_keys(s, sequence) + GIVEN_BLOCK - 1) / GIVEN_BLOCK;
+        int64_t own = sps_shape_visible(s, sequence, row) - 1;
+        run->given[i] =
+            (int32_t)problem_draw(run->problem.seed, 1000 + (uint64_t)i, -1, units - 1);
+        if (own >= 0 && i % GIVEN_WIDTH == i / GIVEN_WIDTH % GIVEN_WIDTH)
+            run->given[i] = (int32_t)(own / GIVEN_BLOCK);
+    }
+}
+
+bool run_open(const struct setting *setting, const char *backend, uint64_t seed,
+              struct run *run)
+{
+    *run = (struct run){0};
+    problem_make(seed, &run->problem);
+    run->problem.shape.causal = true;
+    run->input = (struct sps_problem){.shape = run->problem.shape,
+                                      .in = run->problem.in,
+                                      .extra = {.q_idx = run->problem.q_idx,
+                                                .k_idx = run->problem.k_idx,
+                                                .w_idx = run->problem.w_idx},
+                                      .dtype = SPS_F32,
+                                      .seed = seed};
+    draw_given(run);
+    run->count = run->input.shape.t * run->input.shape.h * run->input.shape.dv;
+    bool ok = set_options(run, setting) &&
+              sps_device_open(backend, 2, &run->dev) == SPS_OK &&
+              sps_pass_open(sps_method_find(setting->method), run->options, &run->input,
+                            &run->dev, &run->pass) == SPS_OK &&
+              run_again(run);
+    if (!ok)
+        printf("# %s on %s, seed %llu: %s\n", setting->method, backend,
+               (unsigned long long)seed, sps_error());
+    return ok;
+}
+
+void run_close(struct run *run)
+{
+    sps_pass_close(&run->pass);
+    sps_device_close(&run->dev);
+    problem_free(&run->problem);
+    free(run->options);
+    free(run->given);
+    sps_pass_index_free(&run->index);
+}
+
+void run_report(const struct setting *setting, const char *backend, const struct run *run)
+{
+    printf("# %s on %s\n", setting->method, backend);
+    problem_print(&run->problem);
+}
+
+void for_all(bool (*holds)(const struct setting *, struct run *))
+{
+    for (int i = 0; settings[i].method; i++)
+        for (int b = 0; b < BACKENDS; b++)
+            for (uint64_t seed = 0; seed < SEEDS; seed++) {
+                struct run run;
+                bool ok = run_open(&settings[i], backends[b], seed, &run);
+                ok = ok && holds(&settings[i], &run);
+                if (!ok)
+                    run_report(&settings[i], backends[b], &run);
+                CU_ASSERT(ok);
+                run_close(&run);
+            }
+}
+
+bool same_lists(const struct sps_index *a, const struct sps_index *b, int64_t row)
+{
+    for (int64_t x = 0; x < a->heads; x++) {
+        int64_t n, m;
+        const int32_t *p = sps_index_list(a, row, x, &n),
+                      *q = sps_index_list(b, row, x, &m);
+        if (n != m || !same_bits(p, q, n * (int64_t)sizeof *p))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,51 @@
+/* methods_run.h - every registered method on every CPU backend, on random problems. */
+#ifndef SPS_TESTS_METHODS_RUN_H
+#define SPS_TESTS_METHODS_RUN_H
+
+#include "sim/run/pass.h"
+#include "tests/problem.h"
+
+enum { SEEDS = 12, SETTINGS_MAX = 5, BACKENDS = 2 };
+
+extern const char *const backends[BACKENDS];
+
+/* A method and options small enough that a random problem has something to choose. */
+struct setting {
+    const char *method;
+    const char *set[SETTINGS_MAX][2];
+    bool single; /* one softmax: constant v comes back unchanged */
+};
+
+extern const struct setting settings[]; /* ends with method NULL; the first is full */
+
+/* A method run on a random problem; everything to free together. */
+struct run {
+    struct problem problem;
+    struct sps_problem input;
+    struct sps_device dev;
+    struct sps_pass pass;
+    void *options;
+    int32_t
+        *given; /* lists of the method `given`: unsorted, with repeats and later units */
+    struct sps_index index; /* host, owned */
+    int64_t count;          /* floats of the output */
+};
+
+/* False with a line on stdout; run_close() ends *run either way. */
+bool run_open(const struct setting *setting, const char *backend, uint64_t seed,
+              struct run *run);
+void run_close(struct run *run);
+
+/* The same pass over what the input holds now. */
+bool run_again(struct run *run);
+
+void run_report(const struct setting *setting, const char *backend,
+                const struct run *run);
+
+/* Call `holds` for every setting, backend and seed; each false one is a failed check. */
+void for_all(bool (*holds)(const struct setting *, struct run *));
+
+/* Row r's lists are the same. */
+bool same_lists(const struct sps_index *a, const struct sps_index *b, int64_t row);
+
+#endif
