@@ -129,6 +129,22 @@ static enum sps_status take_index(const struct sps_data *data,
     return SPS_OK;
 }
 
+/* The gradient of the output is float32 on the device, rounded to dtype. */
+static enum sps_status take_gradient(const struct sps_data *data,
+                                     const struct sps_take *take, enum sps_dtype dtype,
+                                     struct sps_input *input)
+{
+    int64_t G = data->h / data->g;
+
+    if (!take->backward)
+        return SPS_OK;
+    input->problem.backward = true;
+    return upload(input,
+                  &(struct cut){&data->d_o, take->kv_head * G, take->kv_heads * G,
+                                take->rows, taken_rows(data, take)},
+                  dtype, SPS_F32, &input->problem.extra.d_o);
+}
+
 /* Gates and compression weights are float32 on the device, whatever dtype is. */
 static enum sps_status take_extras(const struct sps_data *data,
                                    const struct sps_take *take, enum sps_dtype dtype,
@@ -195,6 +211,7 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
         dtype, device, &in->q));
     SPS_TRY(take_keys(data, take, dtype, device, input));
     SPS_TRY(take_extras(data, take, dtype, input));
+    SPS_TRY(take_gradient(data, take, dtype, input));
     input->problem.shape = (struct sps_shape){.h = take->kv_heads * G,
                                               .g = take->kv_heads,
                                               .t = t,
@@ -215,9 +232,9 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
 void sps_input_free(struct sps_input *input)
 {
     struct sps_problem *p = &input->problem;
-    struct sps_tensor *const held[] = {&p->in.q,       &p->extra.gate, &p->extra.w_k,
-                                       &p->extra.w_v,  &p->extra.pe_k, &p->in.k,
-                                       &p->in.v};
+    struct sps_tensor *const held[] = {&p->in.q,      &p->extra.gate, &p->extra.w_k,
+                                       &p->extra.w_v, &p->extra.pe_k, &p->extra.d_o,
+                                       &p->in.k,      &p->in.v};
     size_t count = sizeof held / sizeof *held - (input->borrowed ? 2 : 0);
 
     for (size_t i = 0; i < count; i++)
@@ -236,6 +253,8 @@ size_t sps_input_bytes(const struct sps_data *data, const struct sps_take *take,
     size_t size = sps_dtype_size(dev->backend->accepts(dtype));
     int64_t q = taken_rows(data, take) * take->kv_heads * (data->h / data->g) * data->dk;
     int64_t kv = data->s * take->kv_heads * (data->dk + data->dv);
+    int64_t d_o =
+        taken_rows(data, take) * take->kv_heads * (data->h / data->g) * data->dv;
 
-    return (size_t)(q + kv) * size;
+    return (size_t)(q + kv) * size + (take->backward ? (size_t)d_o * sizeof(float) : 0);
 }
