@@ -12,6 +12,10 @@
 #include "kernels/cpu/rounds.h"
 #include "kernels/cpu/vector.h"
 
+/* Few compressed keys: smaller tiles, for threads.  Rows of a tile of which some keys are
+ * masked go in smaller steps. */
+enum { COMPRESSED_KEYS = 128, MASKED_ROWS = 64 };
+
 struct job {
     struct sps_backward common;       /* first: a pointer to it points here */
     const struct sps_band *band;      /* of tokens */
@@ -49,8 +53,14 @@ static bool meets(struct reach reach, const struct sps_pair *pair)
            (reach.high > pair->begin && reach.low < pair->end && reach.low < reach.high);
 }
 
-/* Drop the first and last rows that read none of the keys, and keys that no row sees;
- * false: nothing is left.  What later rows see, earlier ones do not lose. */
+static bool covers(struct reach reach, const struct sps_pair *pair)
+{
+    return reach.sink >= pair->end ||
+           (reach.low <= pair->begin && reach.high >= pair->end);
+}
+
+/* Drop the first and last rows that read none of the keys, then the first and last keys
+ * that no row reads; false: nothing is left.  Later rows' limits are never lower. */
 static bool trim(const struct job *job, struct sps_pair *pair)
 {
     struct sps_rows *rows = &pair->task.rows;
@@ -63,8 +73,11 @@ static bool trim(const struct job *job, struct sps_pair *pair)
         rows->end--;
     if (rows->begin == rows->end)
         return false;
+    struct reach first = row_reach(job, sequence, rows->begin);
     struct reach last = row_reach(job, sequence, rows->end - 1);
     pair->end = least(pair->end, last.high > last.sink ? last.high : last.sink);
+    if (last.sink <= pair->begin && first.low > pair->begin)
+        pair->begin = first.low;
     return true;
 }
 
@@ -118,15 +131,26 @@ static void meet(const struct sps_backward *common, const struct sps_pair *whole
                  void *mem)
 {
     const struct job *job = (const struct job *)common;
-    int64_t group = common->shape->h / common->shape->g;
+    int64_t group = common->shape->h / common->shape->g, step = SPS_ROUND_ROWS;
+    int64_t sequence = whole->task.sequence;
     struct sps_pair pair = *whole;
     float *x = mem;
 
     if (!trim(job, &pair))
         return;
-    for (int64_t i = 0; i < group; i++)
-        meet_head(job, &pair, pair.task.kv * group + i, x,
-                  x + SPS_ROUND_ROWS * SPS_ROUND_KEYS);
+    struct sps_rows rows = pair.task.rows;
+    if (!covers(row_reach(job, sequence, rows.begin), &pair) ||
+        !covers(row_reach(job, sequence, rows.end - 1), &pair))
+        step = MASKED_ROWS;
+    for (int64_t row = rows.begin; row < rows.end; row += step) {
+        struct sps_pair part = pair;
+        part.task.rows = (struct sps_rows){row, least(row + step, rows.end)};
+        if (!trim(job, &part))
+            continue;
+        for (int64_t i = 0; i < group; i++)
+            meet_head(job, &part, part.task.kv * group + i, x,
+                      x + SPS_ROUND_ROWS * SPS_ROUND_KEYS);
+    }
 }
 
 static enum sps_status run(struct sps_device *dev, struct job *job)
@@ -149,7 +173,8 @@ enum sps_status sps_cpu_dense_backward(struct sps_device *dev,
                                  .cu = shape->cu_k,
                                  .out = out,
                                  .to = to,
-                                 .rows = rows},
+                                 .rows = rows,
+                                 .tile = SPS_ROUND_KEYS},
                       .band = band};
 
     dev->impl = "dense_backward_sgemm";
@@ -168,7 +193,8 @@ enum sps_status sps_cpu_compressed_backward(
                                  .cu = by->cu,
                                  .out = out,
                                  .to = to,
-                                 .rows = rows},
+                                 .rows = rows,
+                                 .tile = COMPRESSED_KEYS},
                       .by = by};
 
     dev->impl = "compressed_backward_sgemm";

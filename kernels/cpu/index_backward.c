@@ -359,7 +359,8 @@ sps_cpu_attend_backward(struct sps_device *dev, const struct sps_shape *shape,
                                  .cu = shape->cu_k,
                                  .out = out,
                                  .to = to,
-                                 .rows = rows},
+                                 .rows = rows,
+                                 .tile = SPS_ROUND_KEYS},
                       .index = index,
                       .band = band};
 

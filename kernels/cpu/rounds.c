@@ -18,7 +18,7 @@ static int64_t count_rounds(const struct sps_backward *job)
     int64_t rounds = tiles(job->rows.end - job->rows.begin, SPS_ROUND_ROWS) + 1;
 
     for (int64_t i = 0; i < shape->n; i++) {
-        int64_t n = tiles(job->cu[i + 1] - job->cu[i], SPS_ROUND_KEYS);
+        int64_t n = tiles(job->cu[i + 1] - job->cu[i], job->tile);
         rounds = n > rounds ? n : rounds;
     }
     return rounds;
@@ -30,8 +30,7 @@ static bool find_pair(const struct sps_backward *job, const struct sps_task *tas
 {
     int64_t keys = job->cu[task->sequence + 1] - job->cu[task->sequence];
     int64_t r = (task->rows.begin - job->shape->cu_q[task->sequence]) / SPS_ROUND_ROWS;
-    int64_t begin = (round + rounds - r % rounds) % rounds * SPS_ROUND_KEYS;
-    int64_t end = begin + SPS_ROUND_KEYS;
+    int64_t begin = (r + rounds - round) % rounds * job->tile, end = begin + job->tile;
 
     *pair = (struct sps_pair){*task, begin, end < keys ? end : keys};
     return begin < keys;

@@ -1,9 +1,10 @@
 /* rounds.h - every tile of rows against every tile of keys, no two threads on one tile.
  *
- * In round f, tile r of a sequence's rows meets tile (f - r) mod F of its keys, F being
- * the larger of their numbers.  Under one kv head no two pairs of a round share rows or
- * keys, so gradients of both add up without locks; and the order in which a row meets
- * keys, or a key rows, follows from the shape alone, whatever the number of threads.
+ * In round f, tile r of a sequence's rows meets tile (r - f) mod F of its keys, F being
+ * the larger of their numbers; a window needs the first rounds only.  Under one kv head
+ * no two pairs of a round share rows or keys, so gradients of both add up without locks;
+ * and the order in which a row meets keys, or a key rows, follows from the shape alone,
+ * whatever the number of threads.
  */
 #ifndef SPS_KERNELS_CPU_ROUNDS_H
 #define SPS_KERNELS_CPU_ROUNDS_H
@@ -28,6 +29,7 @@ struct sps_backward {
     const struct sps_output *out;
     const struct sps_gradients *to;
     struct sps_rows rows;
+    int64_t tile; /* keys of a tile, at most SPS_ROUND_KEYS */
     float *delta; /* [r,h] d_o . o; sps_rounds_run() makes it */
 };
 
