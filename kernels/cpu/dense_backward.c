@@ -4,7 +4,6 @@
  * 2307.08691, algorithm 2): logits and d_o v^T anew, then what they give to dq, dk, dv.
  */
 #include <math.h>
-#include <string.h>
 
 #include "kernels/check.h"
 #include "kernels/cpu/blas.h"
@@ -81,7 +80,8 @@ static bool trim(const struct job *job, struct sps_pair *pair)
     return true;
 }
 
-/* Logits x[n] and products w[n] of one row become p and c ds, 0 for keys not read. */
+/* Logits x[n] and products w[n] of a row that reads some become p and c ds, 0 for keys
+ * not read. */
 static void slope_row(const struct job *job, const struct sps_pair *pair, int64_t row,
                       int64_t head, float *x, float *w)
 {
@@ -89,20 +89,14 @@ static void slope_row(const struct job *job, const struct sps_pair *pair, int64_
     struct reach reach = row_reach(job, pair->task.sequence, row);
     int64_t n = pair->end - pair->begin, h = b->shape->h;
     int64_t high = reach.high > reach.sink ? reach.high : reach.sink;
-    float lse = b->out->lse[row * h + head];
 
-    if (!meets(reach, pair) || lse == -INFINITY) {
-        memset(x, 0, (size_t)n * sizeof *x);
-        memset(w, 0, (size_t)n * sizeof *w);
-        return;
-    }
     for (int64_t j = reach.sink > pair->begin ? reach.sink - pair->begin : 0;
          j < least(n, reach.low - pair->begin); j++)
         x[j] = -INFINITY;
     for (int64_t j = high > pair->begin ? high - pair->begin : 0; j < n; j++)
         x[j] = -INFINITY;
-    sps_row_slope(x, w, n, lse, b->delta[(row - b->rows.begin) * h + head],
-                  (float)b->shape->scale);
+    sps_row_slope(x, w, n, b->out->lse[row * h + head],
+                  b->delta[(row - b->rows.begin) * h + head], (float)b->shape->scale);
 }
 
 /* One query head; x and w hold [SPS_ROUND_ROWS, SPS_ROUND_KEYS] each. */

@@ -116,20 +116,14 @@ static void slope_item(const struct job *job, const struct sps_pair *pair, int64
     const struct sps_shape *s = b->shape;
     int64_t visible = sps_shape_visible(s, pair->task.sequence, row) - from;
     int64_t pos = sps_shape_pos(s, pair->task.sequence, row);
-    float lse = b->out->lse[row * s->h + head];
 
-    if (visible <= 0 || lse == -INFINITY) {
-        memset(x, 0, (size_t)n * sizeof *x);
-        memset(w, 0, (size_t)n * sizeof *w);
-        return;
-    }
-    for (int64_t j = visible; j < n; j++)
+    for (int64_t j = visible > 0 ? visible : 0; j < n; j++)
         x[j] = -INFINITY;
     for (int64_t j = 0; j < n; j++)
         if (in_band(job, pos, from + j))
             x[j] = -INFINITY;
-    sps_row_slope(x, w, n, lse, b->delta[(row - b->rows.begin) * s->h + head],
-                  (float)s->scale);
+    sps_row_slope(x, w, n, b->out->lse[row * s->h + head],
+                  b->delta[(row - b->rows.begin) * s->h + head], (float)s->scale);
 }
 
 /* Queries and d_o of `some` picked lists. */

@@ -67,13 +67,20 @@ static bool reads(const struct job *job, const struct sps_ref_row *at, int64_t h
     return low < count && list[low] == j / job->index->block;
 }
 
+static double delta_of(const struct job *job, int64_t i)
+{
+    int64_t dv = job->shape->dv;
+
+    return sps_ref_dot(job->out->d_o + i * dv, job->out->o + i * dv, dv);
+}
+
 /* p and c ds of output row i = row * h + head and key = packed key * g + kv; false: p
  * counts as 0. */
-static bool pair(const struct job *job, int64_t i, int64_t key, double *p, double *ds)
+static bool pair(const struct job *job, int64_t i, double delta, int64_t key, double *p,
+                 double *ds)
 {
     int64_t dk = job->shape->dk, dv = job->shape->dv;
     const float *d_o = job->out->d_o + i * dv;
-    double delta = sps_ref_dot(d_o, job->out->o + i * dv, dv);
 
     *p = exp(job->shape->scale * sps_ref_dot(job->q + i * dk, job->k + key * dk, dk) -
              job->out->lse[i]);
@@ -86,11 +93,11 @@ static void query_gradient(const struct job *job, const struct sps_ref_row *at,
 {
     int64_t g = job->shape->g, dk = job->shape->dk, i = at->row * job->shape->h + head;
     int64_t first = first_key(job, at->sequence) * g + head / (job->shape->h / g);
-    double p, ds;
+    double p, ds, delta = delta_of(job, i);
 
     memset(sum, 0, (size_t)dk * sizeof *sum);
     for (int64_t j = 0; j < visible_keys(job, at); j++)
-        if (reads(job, at, head, j) && pair(job, i, first + j * g, &p, &ds))
+        if (reads(job, at, head, j) && pair(job, i, delta, first + j * g, &p, &ds))
             for (int64_t d = 0; d < dk; d++)
                 sum[d] += ds * job->k[(first + j * g) * dk + d];
     for (int64_t d = 0; d < dk; d++)
@@ -104,10 +111,11 @@ static void add_row(const struct job *job, const struct slice *slice,
     const struct sps_shape *shape = job->shape;
     int64_t i = at->row * shape->h + head, seen = visible_keys(job, at);
     int64_t first = first_key(job, slice->sequence) * shape->g + slice->kv;
-    double p, ds;
+    double p, ds, delta = delta_of(job, i);
 
     for (int64_t j = slice->begin; j < slice->end && j < seen; j++) {
-        if (!reads(job, at, head, j) || !pair(job, i, first + j * shape->g, &p, &ds))
+        if (!reads(job, at, head, j) ||
+            !pair(job, i, delta, first + j * shape->g, &p, &ds))
             continue;
         for (int64_t d = 0; d < shape->dk; d++)
             dk[(j - slice->begin) * shape->dk + d] += ds * job->q[i * shape->dk + d];
