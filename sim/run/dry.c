@@ -14,7 +14,8 @@ struct sketch {
 };
 
 /* A generated set by its numbers alone: 1M tokens need no memory to plan. */
-static enum sps_status sketch_synthetic(const struct sps_synthetic *spec, struct sps_data *d)
+static enum sps_status sketch_synthetic(const struct sps_synthetic *spec,
+                                        struct sps_data *d)
 {
     int64_t t = spec->queries ? spec->queries : spec->length;
     void *mem;
@@ -39,13 +40,27 @@ static enum sps_status make_sketch(const struct sps_point *point, struct sketch 
 
     SPS_TRY(spec->generator ? sketch_synthetic(&spec->synthetic, d)
                             : sps_data_load(spec, d));
-    sketch->problem = (struct sps_problem){
-        .shape = {.h = d->h, .g = d->g, .t = d->t, .s = d->s, .dk = d->dk, .dv = d->dv,
-                  .n = d->n, .cu_q = d->cu_q, .cu_k = d->cu_k, .causal = true, .scale = 1},
-        .extra = {.gate = d->gate, .w_k = d->w_k, .w_v = d->w_v, .pe_k = d->pe_k,
-                  .given = {.t = d->t, .heads = d->index.dim[1], .block = d->index_block,
-                            .width = d->index.dim[2], .list = d->index.data}},
-        .dtype = point->dtype};
+    sketch->problem = (struct sps_problem){.shape = {.h = d->h,
+                                                     .g = d->g,
+                                                     .t = d->t,
+                                                     .s = d->s,
+                                                     .dk = d->dk,
+                                                     .dv = d->dv,
+                                                     .n = d->n,
+                                                     .cu_q = d->cu_q,
+                                                     .cu_k = d->cu_k,
+                                                     .causal = true,
+                                                     .scale = 1},
+                                           .extra = {.gate = d->gate,
+                                                     .w_k = d->w_k,
+                                                     .w_v = d->w_v,
+                                                     .pe_k = d->pe_k,
+                                                     .given = {.t = d->t,
+                                                               .heads = d->index.dim[1],
+                                                               .block = d->index_block,
+                                                               .width = d->index.dim[2],
+                                                               .list = d->index.data}},
+                                           .dtype = point->dtype};
     return SPS_OK;
 }
 
@@ -76,9 +91,11 @@ static enum sps_status dry_point(const struct sps_point *point, struct sps_devic
     enum sps_status status = make_sketch(point, &sketch);
     if (status == SPS_OK) {
         all = (struct sps_take){.kv_heads = sketch.data.g};
-        status = sps_plan_make(point->method, point->options, &sketch.problem, dev, &plan);
+        status =
+            sps_plan_make(point->method, point->options, &sketch.problem, dev, &plan);
         if (status == SPS_OK)
-            print_point(point, &plan, sps_input_bytes(&sketch.data, &all, point->dtype, dev),
+            print_point(point, &plan,
+                        sps_input_bytes(&sketch.data, &all, point->dtype, dev),
                         matrix_flops, out);
         else if (status == SPS_ENOTSUP || status == SPS_ECONFIG)
             fprintf(out, "%-36s %-28s cannot run: %s\n", point->label, point->data->label,
@@ -96,8 +113,8 @@ static enum sps_status dry_points(const struct sps_run_options *o,
     struct sps_roofs roofs = {0};
     enum sps_status status = SPS_OK;
 
-    fprintf(out, "%-36s %-28s %-5s %10s %9s %10s\n", "point", "data", "on", "flops", "MiB",
-            ">= ms");
+    fprintf(out, "%-36s %-28s %-5s %10s %9s %10s\n", "point", "data", "on", "flops",
+            "MiB", ">= ms");
     for (int64_t i = 0; status == SPS_OK && i < experiment->count; i++) {
         const struct sps_point *point = &experiment->points[i];
         const char *name = sps_backend_choose(o->backend ? o->backend : point->backend);
@@ -120,7 +137,8 @@ enum sps_status sps_dry_run(const struct sps_run_options *options, FILE *out)
 {
     struct sps_experiment experiment = {0};
 
-    SPS_TRY(sps_experiment_load(options->config, options->set, options->set_count, &experiment));
+    SPS_TRY(sps_experiment_load(options->config, options->set, options->set_count,
+                                &experiment));
     enum sps_status status = dry_points(options, &experiment, out);
     sps_experiment_free(&experiment);
     return status;

@@ -13,9 +13,10 @@ struct work {
     struct sps_pass pass;
     struct sps_index index; /* list owned */
     float *o;               /* [t,h,dv], owned */
-    int64_t *rows, *at;     /* [count] reported rows: among the measured, of the input; owned */
+    int64_t *rows,
+        *at; /* [count] reported rows: among the measured, of the input; owned */
     int64_t count;
-    float *o_full;          /* [count,h,dv]: the part's, or owned when rows are dropped */
+    float *o_full; /* [count,h,dv]: the part's, or owned when rows are dropped */
     bool own_full;
     struct sps_needle *needles; /* owned */
     int64_t needle_count;
@@ -108,8 +109,7 @@ static enum sps_status place_needles(struct work *w)
             continue;
         for (int64_t r = 0; r < group->count; r++)
             if (group->rows[r] == probe->row)
-                w->needles[w->needle_count++] =
-                    (struct sps_needle){r, head, probe->key};
+                w->needles[w->needle_count++] = (struct sps_needle){r, head, probe->key};
     }
     return SPS_OK;
 }
@@ -128,7 +128,8 @@ static enum sps_status fetch(struct work *w)
 static enum sps_status measure_quality(struct work *w, struct sps_quality *quality)
 {
     const struct sps_plan *plan = &w->pass.plan;
-    const struct sps_problem *measured = sps_part_measured(w->group, w->part - w->group->part);
+    const struct sps_problem *measured =
+        sps_part_measured(w->group, w->part - w->group->part);
     struct sps_quality_in in = {
         .dev = plan->dev,
         .shape = &measured->shape,
@@ -187,9 +188,10 @@ static enum sps_status time_one(struct work *w, bool flush, struct sps_samples *
     const struct sps_method *method = w->point->method;
     const struct sps_measure *measure = &w->group->measure;
     bool compare = !method->oracle && !method->idle && strcmp(method->name, "full") != 0;
-    struct sps_schedule schedule = {
-        .samples = measure->samples, .seconds = measure->seconds, .flush = flush,
-        .energy = !flush || !measure->hot};
+    struct sps_schedule schedule = {.samples = measure->samples,
+                                    .seconds = measure->seconds,
+                                    .flush = flush,
+                                    .energy = !flush || !measure->hot};
 
     return sps_time(&w->pass, compare ? &w->part->dense : NULL, &schedule, samples);
 }
