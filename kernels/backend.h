@@ -113,6 +113,19 @@ static inline int64_t sps_index_head(const struct sps_index *index, int64_t h,
     return head * index->heads / h;
 }
 
+/* ---- gradients ---- */
+
+/* What forward left, o[t,h,dv] and lse[t,h], and d_o[t,h,dv], the gradient of a scalar
+ * loss with respect to o. */
+struct sps_output {
+    const float *o, *lse, *d_o;
+};
+
+/* Where gradients add up: dq[t,h,dk], dk[s,g,dk], dv[s,g,dv]. */
+struct sps_gradients {
+    float *dq, *dk, *dv;
+};
+
 /* ---- kernels ---- */
 
 struct sps_device;
@@ -241,6 +254,60 @@ struct sps_kernels {
                                    const struct sps_compression *by,
                                    const struct sps_rule *rule, struct sps_rows rows,
                                    struct sps_index *index);
+
+    /* ---- backward; NULL where not built ----
+     * Each follows the forward kernel of its name, called with the same arguments.
+     * Gradients are added to (+=) what is there, so that branches share k and v, and are
+     * the same bits for any number of threads.  A row's dq depends on nothing that the
+     * row does not read; a row that read nothing gives and gets nothing. */
+
+    /* From rows [begin, end) to dq of these rows and to dk, dv. */
+    enum sps_status (*dense_backward)(struct sps_device *dev,
+                                      const struct sps_shape *shape,
+                                      const struct sps_qkv *in,
+                                      const struct sps_band *band, struct sps_rows rows,
+                                      const struct sps_output *out,
+                                      const struct sps_gradients *to);
+
+    /* The same over the union of the index's tokens and the band's. */
+    enum sps_status (*attend_backward)(
+        struct sps_device *dev, const struct sps_shape *shape, const struct sps_qkv *in,
+        const struct sps_index *index, const struct sps_band *band, struct sps_rows rows,
+        const struct sps_output *out, const struct sps_gradients *to);
+
+    /* The same through the compressed keys: to->dk[m,g,dk], to->dv[m,g,dv].  Scores carry
+     * no gradient. */
+    enum sps_status (*compressed_backward)(
+        struct sps_device *dev, const struct sps_shape *shape, const struct sps_tensor *q,
+        const float *k_cmp, const float *v_cmp, const struct sps_compression *by,
+        struct sps_rows rows, const struct sps_output *out,
+        const struct sps_gradients *to);
+
+    /* dx[s,g,d] += from d_out[m,g,d]: each key passes 1/l to each of its l tokens. */
+    enum sps_status (*compress_mean_backward)(struct sps_device *dev,
+                                              const struct sps_shape *shape,
+                                              const float *d_out,
+                                              const struct sps_compression *by,
+                                              const struct sps_tensor *dx);
+
+    /* dx[s,g,d], dw[g, l*d, d] and dpe[g,l,d] (or NULL) += from d_out[m,g,d]. */
+    enum sps_status (*compress_linear_backward)(
+        struct sps_device *dev, const struct sps_shape *shape, const struct sps_tensor *x,
+        const struct sps_tensor *pe, const struct sps_tensor *w, const float *d_out,
+        const struct sps_compression *by, const struct sps_tensor *dx, float *dw,
+        float *dpe);
+
+    /* Written, not added to: d_part[b][t,h,dv] = gate[t,h,b] d_o (gate NULL: constants)
+     * and dgate[t,h,b] = d_o . part[b]. */
+    enum sps_status (*combine_backward)(struct sps_device *dev,
+                                        const struct sps_shape *shape, int64_t parts,
+                                        const float *const *part, const float *gate,
+                                        const float *constant, struct sps_rows rows,
+                                        const float *d_o, float *const *d_part,
+                                        float *dgate);
+
+    /* Zero bytes, before gradients are added up. */
+    enum sps_status (*clear)(struct sps_device *dev, void *mem, size_t bytes);
 };
 
 /* Measured ceilings: matrix products of the usual input type, and memory. */

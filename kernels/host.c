@@ -102,6 +102,14 @@ enum sps_status sps_host_copy(struct sps_device *dev, void *to, const void *from
     return SPS_OK;
 }
 
+enum sps_status sps_host_clear(struct sps_device *dev, void *mem, size_t bytes)
+{
+    dev->impl = "clear";
+    if (bytes)
+        memset(mem, 0, bytes);
+    return SPS_OK;
+}
+
 static enum sps_status check_slot(int slot)
 {
     if (slot < 0 || slot >= SPS_MARKS)

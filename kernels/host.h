@@ -22,6 +22,9 @@ enum sps_status sps_host_elapsed(struct sps_device *dev, int from, int to,
                                  double *seconds);
 enum sps_status sps_host_flush(struct sps_device *dev);
 
+/* The clear slot of struct sps_kernels. */
+enum sps_status sps_host_clear(struct sps_device *dev, void *mem, size_t bytes);
+
 /* One zeroed, 64-byte aligned piece of memory per thread, for one kernel call. */
 struct sps_scratch {
     void *mem;

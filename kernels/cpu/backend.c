@@ -21,6 +21,10 @@ static struct sps_kernels cpu_kernels(void)
     kernels.topk = sps_cpu_topk;
     kernels.attend = sps_cpu_attend;
     kernels.probs = sps_cpu_probs;
+    kernels.dense_backward = sps_cpu_dense_backward;
+    kernels.attend_backward = sps_cpu_attend_backward;
+    kernels.compressed_backward = sps_cpu_compressed_backward;
+    kernels.compress_linear_backward = sps_cpu_compress_linear_backward;
     return kernels;
 }
 

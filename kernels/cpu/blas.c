@@ -115,3 +115,17 @@ void sps_blas_mix(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                     (blasint)k, 1, a, (blasint)lda, b, (blasint)ldb, beta, c,
                     (blasint)ldc);
 }
+
+void sps_blas_add_dots(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                       const float *b, int64_t ldb, float *c, int64_t ldc)
+{
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)m, (blasint)n,
+                (blasint)k, 1, a, (blasint)lda, b, (blasint)ldb, 1, c, (blasint)ldc);
+}
+
+void sps_blas_add_outer(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                        const float *b, int64_t ldb, float *c, int64_t ldc)
+{
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)n,
+                (blasint)k, 1, a, (blasint)lda, b, (blasint)ldb, 1, c, (blasint)ldc);
+}

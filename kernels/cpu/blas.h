@@ -24,6 +24,12 @@ void sps_blas_dots(int64_t m, int64_t n, int64_t k, float alpha, const float *a,
 void sps_blas_mix(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                   const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 
+/* c[m,n] += a[m,k] b[n,k]^T, and c[m,n] += a[k,m]^T b[k,n]: gradients. */
+void sps_blas_add_dots(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                       const float *b, int64_t ldb, float *c, int64_t ldc);
+void sps_blas_add_outer(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                        const float *b, int64_t ldb, float *c, int64_t ldc);
+
 SPS_END_DECLS
 
 #endif

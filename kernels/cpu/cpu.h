@@ -47,6 +47,25 @@ enum sps_status sps_cpu_attend(struct sps_device *, const struct sps_shape *,
 enum sps_status sps_cpu_probs(struct sps_device *, const struct sps_shape *,
                               const struct sps_qkv *, int64_t head, struct sps_rows,
                               float *p);
+enum sps_status sps_cpu_dense_backward(struct sps_device *, const struct sps_shape *,
+                                       const struct sps_qkv *, const struct sps_band *,
+                                       struct sps_rows, const struct sps_output *,
+                                       const struct sps_gradients *);
+enum sps_status sps_cpu_attend_backward(struct sps_device *, const struct sps_shape *,
+                                        const struct sps_qkv *, const struct sps_index *,
+                                        const struct sps_band *, struct sps_rows,
+                                        const struct sps_output *,
+                                        const struct sps_gradients *);
+enum sps_status sps_cpu_compressed_backward(struct sps_device *, const struct sps_shape *,
+                                            const struct sps_tensor *q,
+                                            const float *k_cmp, const float *v_cmp,
+                                            const struct sps_compression *,
+                                            struct sps_rows, const struct sps_output *,
+                                            const struct sps_gradients *);
+enum sps_status sps_cpu_compress_linear_backward(
+    struct sps_device *, const struct sps_shape *, const struct sps_tensor *x,
+    const struct sps_tensor *pe, const struct sps_tensor *w, const float *d_out,
+    const struct sps_compression *, const struct sps_tensor *dx, float *dw, float *dpe);
 
 /* The two ways to attend over an index; sps_cpu_attend() chooses by shape. */
 enum sps_status sps_cpu_attend_inverted(struct sps_device *, const struct sps_shape *,

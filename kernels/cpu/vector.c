@@ -76,6 +76,24 @@ SPS_CLONES void sps_row_merge(float *x, int64_t n, float by, const float *y)
         x[j] = x[j] * by + y[j];
 }
 
+SPS_CLONES void sps_row_add(float *x, int64_t n, float by, const float *y)
+{
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+        x[j] += by * y[j];
+}
+
+SPS_CLONES void sps_row_slope(float *x, float *w, int64_t n, float lse, float delta,
+                              float scale)
+{
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++) {
+        float p = exp_one(x[j] - lse);
+        x[j] = p;
+        w[j] = scale * p * (w[j] - delta);
+    }
+}
+
 SPS_CLONES static void normalise(float *x, int64_t n, float by)
 {
 #pragma omp simd

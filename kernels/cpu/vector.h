@@ -29,6 +29,13 @@ float sps_row_exp(float *x, int64_t n, float shift);
 void sps_row_scale(float *x, int64_t n, float by);
 void sps_row_merge(float *x, int64_t n, float by, const float *y);
 
+/* x += by * y. */
+void sps_row_add(float *x, int64_t n, float by, const float *y);
+
+/* Backward of one row: logits x become p = exp(x - lse), 0 below 2^-100, and products
+ * w = d_o . v become scale p (w - delta).  Needs a finite lse. */
+void sps_row_slope(float *x, float *w, int64_t n, float lse, float delta, float scale);
+
 /* Logits to probabilities in place, those below 2^-100 to 0; returns the log of the sum
  * of exp.  -inf and all 0 when n is 0. */
 float sps_row_softmax(float *x, int64_t n);

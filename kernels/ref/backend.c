@@ -18,6 +18,13 @@ const struct sps_kernels sps_ref_kernels = {
     .attend = sps_ref_attend,
     .combine = sps_ref_combine,
     .probs = sps_ref_probs,
+    .dense_backward = sps_ref_dense_backward,
+    .attend_backward = sps_ref_attend_backward,
+    .compressed_backward = sps_ref_compressed_backward,
+    .compress_mean_backward = sps_ref_compress_mean_backward,
+    .compress_linear_backward = sps_ref_compress_linear_backward,
+    .combine_backward = sps_ref_combine_backward,
+    .clear = sps_host_clear,
 };
 
 static enum sps_status open_ref(struct sps_device *dev, int threads)

@@ -72,6 +72,35 @@ enum sps_status sps_ref_combine(struct sps_device *, const struct sps_shape *,
 enum sps_status sps_ref_probs(struct sps_device *, const struct sps_shape *,
                               const struct sps_qkv *, int64_t head, struct sps_rows,
                               float *p);
+enum sps_status sps_ref_dense_backward(struct sps_device *, const struct sps_shape *,
+                                       const struct sps_qkv *, const struct sps_band *,
+                                       struct sps_rows, const struct sps_output *,
+                                       const struct sps_gradients *);
+enum sps_status sps_ref_attend_backward(struct sps_device *, const struct sps_shape *,
+                                        const struct sps_qkv *, const struct sps_index *,
+                                        const struct sps_band *, struct sps_rows,
+                                        const struct sps_output *,
+                                        const struct sps_gradients *);
+enum sps_status sps_ref_compressed_backward(struct sps_device *, const struct sps_shape *,
+                                            const struct sps_tensor *q,
+                                            const float *k_cmp, const float *v_cmp,
+                                            const struct sps_compression *,
+                                            struct sps_rows, const struct sps_output *,
+                                            const struct sps_gradients *);
+enum sps_status sps_ref_compress_mean_backward(struct sps_device *,
+                                               const struct sps_shape *,
+                                               const float *d_out,
+                                               const struct sps_compression *,
+                                               const struct sps_tensor *dx);
+enum sps_status sps_ref_compress_linear_backward(
+    struct sps_device *, const struct sps_shape *, const struct sps_tensor *x,
+    const struct sps_tensor *pe, const struct sps_tensor *w, const float *d_out,
+    const struct sps_compression *, const struct sps_tensor *dx, float *dw, float *dpe);
+enum sps_status sps_ref_combine_backward(struct sps_device *, const struct sps_shape *,
+                                         int64_t parts, const float *const *part,
+                                         const float *gate, const float *constant,
+                                         struct sps_rows, const float *d_o,
+                                         float *const *d_part, float *dgate);
 
 /* Where a packed row stands. */
 struct sps_ref_row {

@@ -15,6 +15,7 @@ static enum sps_status plan(struct sps_plan *plan)
     const struct sps_shape *s = &plan->problem->shape;
 
     SPS_NEED(plan->dev, attend);
+    SPS_NEED_BACKWARD(plan, attend_backward);
     SPS_TRY(sps_select_check(plan));
     if (!given->list)
         return sps_fail(SPS_ENOTSUP, "given: the data has no index");
@@ -95,5 +96,6 @@ const struct sps_method sps_method_given = {
     .plan = plan,
     .begin = begin,
     .attend = sps_select_attend,
+    .backward = sps_select_backward,
     .cost = cost,
 };

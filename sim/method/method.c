@@ -41,6 +41,10 @@ enum sps_status sps_plan_make(const struct sps_method *method, const void *optio
 {
     *plan = (struct sps_plan){
         .method = method, .options = options, .problem = problem, .dev = dev};
+    if (problem->backward && !method->backward)
+        return sps_fail(SPS_ENOTSUP, "%s has no backward pass", method->name);
+    if (problem->backward)
+        SPS_NEED(dev, clear);
     return method->plan(plan);
 }
 

@@ -5,6 +5,9 @@
  *   begin   device: once per pass, work that all rows share (compressed keys).
  *   select  device: which units rows [begin, end) will read.  NULL: no index.
  *   attend  device: their output, from what was selected and no more.
+ *   backward  device: after a whole pass, what these rows add to the gradients of q, k, v
+ *           given that of the output.  Selection carries none.  NULL: no backward pass.
+ *   backward_end  device: once after all rows, what the shared work passes on.
  *
  * To add one: write sim/method/NAME.c and its line in sim/method/method.c
  * (docs/adding-a-method.md).
@@ -35,6 +38,7 @@ struct sps_extras {
     struct sps_tensor pe_k;         /* [g,l,dk] */
     struct sps_tensor q_idx, k_idx; /* [t,x,di], [s,1,di] of `dtype`: an indexer's */
     struct sps_tensor w_idx;        /* [t,1,x] float32 */
+    struct sps_tensor d_o;          /* [t,h,dv] float32: gradient of the output */
     struct sps_index given;         /* list NULL: absent; host memory */
 };
 
@@ -44,6 +48,7 @@ struct sps_problem {
     struct sps_extras extra; /* on the device, but for `given` */
     enum sps_dtype dtype;
     uint64_t seed;
+    bool backward; /* a backward pass is wanted: plan workspace for it, and its cost */
 };
 
 /* Work of one stage by arithmetic: multiply-add is 2, softmax is not counted; bytes
@@ -73,10 +78,12 @@ struct sps_plan {
     int64_t compressed;        /* how many, all sequences */
     size_t fixed_bytes;        /* device workspace for the whole pass */
     size_t row_bytes;          /* device workspace per row of a chunk */
+    size_t gradient_bytes;     /* the method's own gradients, zeroed before backward */
     double density_requested;  /* min(1, k B / s) */
     struct sps_pairs pairs;    /* predicted, all heads */
     char note[64]; /* for the `gate` column: where free parameters came from */
-    struct sps_cost cost[SPS_STAGE_COUNT]; /* predicted */
+    struct sps_cost
+        cost[SPS_STAGE_COUNT]; /* predicted; of backward where that is wanted */
 };
 
 /* One pass over the rows.  The caller allocates everything here. */
@@ -89,6 +96,9 @@ struct sps_call {
     void *scratch;           /* plan->row_bytes * chunk rows */
     float *o;                /* [t,h,dv] */
     float *lse;              /* [t,h] */
+    const float *d_o;        /* [t,h,dv]; this and what follows: for backward only */
+    float *dq, *dk, *dv;     /* as q, k, v */
+    void *gradients;         /* plan->gradient_bytes */
     struct sps_trace *trace; /* NULL: stages are not timed */
 };
 
@@ -133,7 +143,11 @@ struct sps_method {
     enum sps_status (*begin)(struct sps_call *call);                        /* or NULL */
     enum sps_status (*select)(struct sps_call *call, struct sps_rows rows); /* or NULL */
     enum sps_status (*attend)(struct sps_call *call, struct sps_rows rows);
-    /* The cost of each stage of a pass that read `pairs`. */
+    enum sps_status (*backward)(struct sps_call *call,
+                                struct sps_rows rows);      /* or NULL */
+    enum sps_status (*backward_end)(struct sps_call *call); /* or NULL */
+    /* The cost of each stage of a pass that read `pairs`: of its backward part when the
+     * problem wants one. */
     void (*cost)(const struct sps_plan *plan, struct sps_pairs pairs,
                  struct sps_cost *cost);
     /* Whether these options want constants fitted to the full output; NULL: never. */

@@ -15,13 +15,15 @@ static const struct sps_option table[] = {
     {0},
 };
 
-/* Reads every key once, writes the means. */
+/* Reads every key once, writes the means; they carry no gradient. */
 static struct sps_cost pool_cost(const struct sps_plan *plan)
 {
     const struct sps_shape *s = &plan->problem->shape;
     double keys = (double)(s->s * s->g * s->dk),
            means = (double)(plan->compressed * s->g * s->dk);
 
+    if (plan->problem->backward)
+        return (struct sps_cost){0};
     return (struct sps_cost){.flops = keys,
                              .bytes =
                                  keys * (double)sps_dtype_size(plan->problem->dtype) +
@@ -45,6 +47,7 @@ static enum sps_status plan(struct sps_plan *plan)
 
     SPS_NEED(plan->dev, gate);
     SPS_NEED(plan->dev, attend);
+    SPS_NEED_BACKWARD(plan, attend_backward);
     SPS_TRY(sps_select_check(plan));
     SPS_TRY(sps_compress_plan(plan, o->block, o->block));
     sps_select_plan(plan, s->h,
@@ -106,6 +109,7 @@ const struct sps_method sps_method_moba = {
     .begin = begin,
     .select = select,
     .attend = sps_select_attend,
+    .backward = sps_select_backward,
     .cost = cost,
     .peek = peek,
 };

@@ -73,7 +73,7 @@ static double window_pairs(const struct sps_plan *plan)
     return pairs * (double)s->h;
 }
 
-/* k and v of every window of l tokens. */
+/* k and v of every window of l tokens.  Backward: their gradients, and w's. */
 static struct sps_cost compress_cost(const struct sps_plan *plan)
 {
     const struct nsa_options *o = plan->options;
@@ -82,27 +82,45 @@ static struct sps_cost compress_cost(const struct sps_plan *plan)
     double wrote = (double)(plan->compressed * s->g * (s->dk + s->dv));
     double per_read = o->compress == NSA_LINEAR ? (double)(s->dk + s->dv) : 1;
 
+    if (plan->problem->backward)
+        return (struct sps_cost){.flops = read * per_read *
+                                          (o->compress == NSA_LINEAR ? 2 : 1),
+                                 .bytes = (read + wrote) * sizeof(float)};
     return (struct sps_cost){.flops = read * per_read,
                              .bytes =
                                  read * (double)sps_dtype_size(plan->problem->dtype) +
                                  wrote * sizeof(float)};
 }
 
-static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
-                 struct sps_cost *cost)
+/* Forward three products and sums, backward three of each kind (d_part, dgate). */
+static struct sps_cost combine_cost(const struct sps_plan *plan)
 {
     const struct sps_shape *s = &plan->problem->shape;
     double gated = (double)(s->t * s->h * s->dv);
 
-    cost[SPS_STAGE_COMPRESS] = compress_cost(plan);
-    cost[SPS_STAGE_SCORE] =
-        sps_cost_attend(plan, sps_compress_pairs(plan) * (double)s->h);
+    if (plan->problem->backward)
+        return (struct sps_cost){.flops = 9 * gated, .bytes = 28 * gated};
+    return (struct sps_cost){.flops = 6 * gated, .bytes = 16 * gated};
+}
+
+/* With union the compressed branch scores and nothing more: no gradient. */
+static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
+                 struct sps_cost *cost)
+{
+    const struct sps_shape *s = &plan->problem->shape;
+    bool compressed = !is_union(plan) || !plan->problem->backward;
+
     cost[SPS_STAGE_ATTEND] =
         sps_cost_attend(plan, is_union(plan) ? pairs.both : pairs.index);
+    if (compressed) {
+        cost[SPS_STAGE_COMPRESS] = compress_cost(plan);
+        cost[SPS_STAGE_SCORE] =
+            sps_cost_attend(plan, sps_compress_pairs(plan) * (double)s->h);
+    }
     if (is_union(plan))
         return;
     cost[SPS_STAGE_WINDOW] = sps_cost_attend(plan, window_pairs(plan));
-    cost[SPS_STAGE_COMBINE] = (struct sps_cost){.flops = 6 * gated, .bytes = 16 * gated};
+    cost[SPS_STAGE_COMBINE] = combine_cost(plan);
 }
 
 static void note_gate(struct sps_plan *plan)
@@ -131,6 +149,7 @@ static enum sps_status plan(struct sps_plan *plan)
     SPS_NEED(plan->dev, attend);
     SPS_NEED(plan->dev, combine);
     SPS_TRY(check(plan));
+    SPS_TRY(nsa_need_backward(plan));
     SPS_TRY(sps_compress_plan(plan, o->l, o->u));
     sps_select_plan(
         plan, plan->problem->shape.g,
@@ -141,6 +160,7 @@ static enum sps_status plan(struct sps_plan *plan)
     plan->band.window = o->window;
     plan->pairs.both = union_pairs(plan);
     plan->fixed_bytes = nsa_cut(plan, NULL, &(struct nsa_work){0});
+    plan->gradient_bytes = nsa_cut_gradients(plan, NULL, &(struct nsa_gradients){0});
     note_gate(plan);
     cost(plan, plan->pairs, plan->cost);
     return SPS_OK;
@@ -228,6 +248,8 @@ const struct sps_method sps_method_nsa = {
     .begin = begin,
     .select = select,
     .attend = attend,
+    .backward = nsa_backward,
+    .backward_end = nsa_backward_end,
     .cost = cost,
     .fits = nsa_fits,
     .fit = nsa_fit,

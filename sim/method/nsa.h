@@ -19,10 +19,25 @@ struct nsa_work {
     float *o_cmp, *o_slc, *o_win;       /* [t,h,dv] */
     float *lse_cmp, *lse_slc, *lse_win; /* [t,h] */
     float *gate;                        /* [t,h,3], when fitted */
+    float *d_part[NSA_BRANCHES];        /* [t,h,dv], for backward */
+    float *dgate;                       /* [t,h,3], for backward */
+};
+
+/* Views into call->gradients. */
+struct nsa_gradients {
+    float *k_cmp, *v_cmp;    /* as k_cmp, v_cmp */
+    float *w_k, *w_v, *pe_k; /* as the data's; linear only */
 };
 
 /* Lay out the workspace at base (NULL: only count); returns its bytes. */
 size_t nsa_cut(const struct sps_plan *plan, void *base, struct nsa_work *work);
+
+/* The same for call->gradients. */
+size_t nsa_cut_gradients(const struct sps_plan *plan, void *base,
+                         struct nsa_gradients *gradients);
+
+/* The gates that combine takes: the data's, or NULL and *constant. */
+const float *nsa_gates(const struct sps_plan *plan, const float **constant);
 
 /* call->o of the rows from the branches; gate[t,h,3] on the device, or NULL: the
  * data's when the options take them from there, else 1/3 each. */
@@ -33,6 +48,9 @@ enum sps_status nsa_combine(struct sps_call *call, const struct nsa_work *work,
 bool nsa_fits(const void *options);
 enum sps_status nsa_fit(struct sps_call *call, const int64_t *rows, int64_t count,
                         const float *o_full, char *note, size_t size);
+enum sps_status nsa_need_backward(const struct sps_plan *plan);
+enum sps_status nsa_backward(struct sps_call *call, struct sps_rows rows);
+enum sps_status nsa_backward_end(struct sps_call *call);
 bool nsa_peek(const struct sps_call *call, const char *name, struct sps_tensor *x);
 
 #endif

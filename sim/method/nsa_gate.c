@@ -22,21 +22,33 @@ size_t nsa_cut(const struct sps_plan *plan, void *base, struct nsa_work *work)
     work->lse_win = sps_arena_take(base, &used, row);
     work->gate =
         nsa_fits(plan->options) ? sps_arena_take(base, &used, row * NSA_BRANCHES) : NULL;
+    work->dgate = NULL;
+    if (!plan->problem->backward)
+        return used;
+    for (int b = 0; b < NSA_BRANCHES; b++)
+        work->d_part[b] = sps_arena_take(base, &used, row * (size_t)s->dv);
+    work->dgate = sps_arena_take(base, &used, row * NSA_BRANCHES);
     return used;
+}
+
+const float *nsa_gates(const struct sps_plan *plan, const float **constant)
+{
+    static const float equal[NSA_BRANCHES] = {1 / 3.0f, 1 / 3.0f, 1 / 3.0f};
+    const struct nsa_options *o = plan->options;
+
+    *constant = equal;
+    return o->gate == NSA_GATE_AUTO ? plan->problem->extra.gate.data : NULL;
 }
 
 enum sps_status nsa_combine(struct sps_call *call, const struct nsa_work *work,
                             const float *gate, struct sps_rows rows)
 {
-    static const float equal[NSA_BRANCHES] = {1 / 3.0f, 1 / 3.0f, 1 / 3.0f};
     const struct sps_problem *p = call->plan->problem;
-    const struct nsa_options *o = call->plan->options;
     const float *const part[NSA_BRANCHES] = {work->o_cmp, work->o_slc, work->o_win};
+    const float *constant, *given = nsa_gates(call->plan, &constant);
 
-    if (!gate && o->gate == NSA_GATE_AUTO)
-        gate = p->extra.gate.data;
-    return call->dev->kernels.combine(call->dev, &p->shape, NSA_BRANCHES, part, gate,
-                                      equal, rows, call->o);
+    return call->dev->kernels.combine(call->dev, &p->shape, NSA_BRANCHES, part,
+                                      gate ? gate : given, constant, rows, call->o);
 }
 
 bool nsa_fits(const void *options)
@@ -171,9 +183,12 @@ bool nsa_peek(const struct sps_call *call, const char *name, struct sps_tensor *
 {
     const struct sps_plan *plan = call->plan;
     const struct sps_shape *s = &plan->problem->shape;
+    const struct sps_extras *extra = &plan->problem->extra;
+    struct nsa_gradients d;
     struct nsa_work w;
 
     nsa_cut(plan, call->fixed, &w);
+    nsa_cut_gradients(plan, call->gradients, &d);
     const struct {
         const char *name;
         float *data;
@@ -185,11 +200,15 @@ bool nsa_peek(const struct sps_call *call, const char *name, struct sps_tensor *
         {"o_slc", w.o_slc, {s->t, s->h, s->dv}},
         {"o_win", w.o_win, {s->t, s->h, s->dv}},
         {"lse_cmp", w.lse_cmp, {s->t, s->h, 1}},
+        {"dgate", w.dgate, {s->t, s->h, NSA_BRANCHES}},
+        {"dw_k", d.w_k, {s->g, extra->w_k.dim[1], s->dk}},
+        {"dw_v", d.w_v, {s->g, extra->w_v.dim[1], s->dv}},
+        {"dpe_k", d.pe_k, {s->g, extra->pe_k.dim[1], s->dk}},
     };
     for (size_t i = 0; i < sizeof views / sizeof *views; i++)
         if (strcmp(views[i].name, name) == 0)
             return *x = sps_tensor_view(views[i].data, SPS_F32, views[i].dim[0],
                                         views[i].dim[1], views[i].dim[2], 1),
-                   true;
+                   x->data != NULL;
     return false;
 }

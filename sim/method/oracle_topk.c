@@ -38,5 +38,6 @@ const struct sps_method sps_method_oracle_topk = {
     .plan = plan,
     .select = select,
     .attend = sps_select_attend,
+    .backward = sps_select_backward,
     .cost = cost,
 };

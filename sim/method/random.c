@@ -33,5 +33,6 @@ const struct sps_method sps_method_random = {
     .plan = plan,
     .select = select,
     .attend = sps_select_attend,
+    .backward = sps_select_backward,
     .cost = cost,
 };

@@ -91,6 +91,44 @@ enum sps_status sps_select_attend(struct sps_call *call, struct sps_rows rows)
     return SPS_OK;
 }
 
+struct sps_output sps_call_output(const struct sps_call *call)
+{
+    return (struct sps_output){call->o, call->lse, call->d_o};
+}
+
+struct sps_gradients sps_call_gradients(const struct sps_call *call)
+{
+    return (struct sps_gradients){call->dq, call->dk, call->dv};
+}
+
+enum sps_status sps_select_backward(struct sps_call *call, struct sps_rows rows)
+{
+    const struct sps_problem *p = call->plan->problem;
+    struct sps_output out = sps_call_output(call);
+    struct sps_gradients to = sps_call_gradients(call);
+
+    SPS_RUN(call, SPS_STAGE_ATTEND,
+            call->dev->kernels.attend_backward(call->dev, &p->shape, &p->in, &call->index,
+                                               &call->plan->band, rows, &out, &to));
+    return SPS_OK;
+}
+
+/* Five products of k's or v's size where forward has two.  q and o read and dq written
+ * once; k and v read, and their float32 gradients read and written, once per pair of a
+ * kv head's group. */
+static struct sps_cost backward_cost(const struct sps_plan *plan, double pairs)
+{
+    const struct sps_shape *s = &plan->problem->shape;
+    double size = (double)sps_dtype_size(plan->problem->dtype),
+           sum = (double)(s->dk + s->dv);
+    double group = (double)s->h / (double)s->g;
+
+    return (struct sps_cost){
+        .flops = (double)(6 * s->dk + 4 * s->dv) * pairs,
+        .bytes = sum * ((size + 4) * (double)(s->t * s->h) + (size + 8) * pairs / group),
+    };
+}
+
 /* q read and o written once; k and v once per pair of a kv head's group. */
 struct sps_cost sps_cost_attend(const struct sps_plan *plan, double pairs)
 {
@@ -99,6 +137,8 @@ struct sps_cost sps_cost_attend(const struct sps_plan *plan, double pairs)
            sum = (double)(s->dk + s->dv);
     double group = (double)s->h / (double)s->g;
 
+    if (plan->problem->backward)
+        return backward_cost(plan, pairs);
     return (struct sps_cost){
         .flops = 2 * sum * pairs,
         .bytes = size * sum * ((double)(s->t * s->h) + pairs / group),
@@ -110,6 +150,8 @@ struct sps_cost sps_cost_score(const struct sps_plan *plan, double pairs)
     const struct sps_shape *s = &plan->problem->shape;
     double size = (double)sps_dtype_size(plan->problem->dtype);
 
+    if (plan->problem->backward)
+        return (struct sps_cost){0};
     return (struct sps_cost){
         .flops = 2 * (double)s->dk * pairs,
         .bytes = size * (double)(s->t * s->h * s->dk) +
@@ -134,6 +176,7 @@ enum sps_status sps_shared_plan(struct sps_plan *plan)
 
     SPS_NEED(plan->dev, topk);
     SPS_NEED(plan->dev, attend);
+    SPS_NEED_BACKWARD(plan, attend_backward);
     SPS_TRY(sps_select_check(plan));
     sps_select_plan(plan, o->share == SPS_SHARE_GROUP ? s->g : s->h,
                     (struct sps_rule){.block = o->block, .count = o->topk, .local = 1});

@@ -39,8 +39,23 @@ enum sps_status sps_select_topk(struct sps_call *call, struct sps_rows rows);
 /* Attend over the index and the plan's band. */
 enum sps_status sps_select_attend(struct sps_call *call, struct sps_rows rows);
 
+/* Its gradients, added to the call's. */
+enum sps_status sps_select_backward(struct sps_call *call, struct sps_rows rows);
+
+/* The call's output, and where its gradients go. */
+struct sps_output sps_call_output(const struct sps_call *call);
+struct sps_gradients sps_call_gradients(const struct sps_call *call);
+
+/* Return SPS_ENOTSUP unless the device has `kernel`, which only backward calls. */
+#define SPS_NEED_BACKWARD(plan, kernel)                                                  \
+    do {                                                                                 \
+        if ((plan)->problem->backward)                                                   \
+            SPS_NEED((plan)->dev, kernel);                                               \
+    } while (0)
+
 /* Cost of a stage that multiplies `pairs` (query head, key) pairs by k and v, and
- * of one that only scores them. */
+ * of one that only scores them.  When a backward pass is wanted: its five products, and
+ * nothing, because scores carry no gradient. */
 struct sps_cost sps_cost_attend(const struct sps_plan *plan, double pairs);
 struct sps_cost sps_cost_score(const struct sps_plan *plan, double pairs);
 

@@ -35,6 +35,7 @@ static enum sps_status plan(struct sps_plan *plan)
     const struct sps_shape *shape = &plan->problem->shape;
 
     SPS_NEED(plan->dev, dense);
+    SPS_NEED_BACKWARD(plan, dense_backward);
     SPS_TRY(sps_select_check(plan));
     plan->band = (struct sps_band){.window = o->window, .sink = o->sink};
     int64_t longest = sps_shape_blocks(shape, 1);
@@ -54,6 +55,18 @@ static enum sps_status attend(struct sps_call *call, struct sps_rows rows)
     return SPS_OK;
 }
 
+static enum sps_status backward(struct sps_call *call, struct sps_rows rows)
+{
+    const struct sps_problem *p = call->plan->problem;
+    struct sps_output out = sps_call_output(call);
+    struct sps_gradients to = sps_call_gradients(call);
+
+    SPS_RUN(call, SPS_STAGE_WINDOW,
+            call->dev->kernels.dense_backward(call->dev, &p->shape, &p->in,
+                                              &call->plan->band, rows, &out, &to));
+    return SPS_OK;
+}
+
 static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
                  struct sps_cost *cost)
 {
@@ -68,5 +81,6 @@ const struct sps_method sps_method_window = {
     .options_size = sizeof(struct options),
     .plan = plan,
     .attend = attend,
+    .backward = backward,
     .cost = cost,
 };

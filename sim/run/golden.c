@@ -91,12 +91,16 @@ static enum sps_status read_inputs(struct sps_golden *golden)
     SPS_TRY(optional(golden, "w_k", &d->w_k));
     SPS_TRY(optional(golden, "w_v", &d->w_v));
     SPS_TRY(optional(golden, "pe_k", &d->pe_k));
+    SPS_TRY(optional(golden, "do", &d->d_o));
     d->t = d->q.dim[0], d->h = d->q.dim[1], d->dk = d->q.dim[2];
     d->s = d->k.dim[0], d->g = d->k.dim[1], d->dv = d->v.dim[2];
     if (d->k.dim[2] != d->dk || d->v.dim[0] != d->s || d->v.dim[1] != d->g || d->g < 1 ||
         d->h % d->g || d->t > d->s)
         return sps_fail(SPS_ECONFIG, "q, k, v do not fit: [t,h,dk], [s,g,dk], [s,g,dv]");
     SPS_TRY(read_indexer(golden));
+    if (d->d_o.data &&
+        (d->d_o.dim[0] != d->t || d->d_o.dim[1] != d->h || d->d_o.dim[2] != d->dv))
+        return sps_fail(SPS_ECONFIG, "do does not fit q and v: [t,h,dv]");
     d->scale = scale ? strtod(scale, NULL) : 1 / sqrt((double)d->dk);
     golden->causal = !causal || strcmp(causal, "0") != 0;
     return read_offsets(golden);

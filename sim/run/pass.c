@@ -25,10 +25,17 @@ static size_t list_bytes(const struct sps_plan *plan)
     return (size_t)(plan->index_heads * plan->index_width) * sizeof(int32_t);
 }
 
-static int64_t chunk_rows(const struct sps_plan *plan)
+/* Rows between two looks for Ctrl-C. */
+static int64_t step_rows(const struct sps_plan *plan)
 {
     int64_t t = plan->problem->shape.t, step = plan->dev->backend->step_rows;
-    int64_t chunk = step && step < t ? step : t;
+
+    return step && step < t ? step : t;
+}
+
+static int64_t chunk_rows(const struct sps_plan *plan)
+{
+    int64_t chunk = step_rows(plan);
     size_t row = plan->row_bytes + (plan->packed ? list_bytes(plan) : 0);
     int64_t fits = row ? (int64_t)(SCRATCH_BYTES / row) : chunk;
 
@@ -56,14 +63,44 @@ static size_t output_bytes(const struct sps_plan *plan)
     return (size_t)(s->t * s->h * s->dv) * sizeof(float);
 }
 
+/* dq, dk, dv and the method's own, one after the other: zeroed as one. */
+static size_t cut_gradients(const struct sps_plan *plan, void *base,
+                            struct sps_call *call)
+{
+    const struct sps_shape *s = &plan->problem->shape;
+    size_t used = 0;
+
+    if (!plan->problem->backward)
+        return 0;
+    call->dq = sps_arena_take(base, &used, (size_t)(s->t * s->h * s->dk) * sizeof(float));
+    call->dk = sps_arena_take(base, &used, (size_t)(s->s * s->g * s->dk) * sizeof(float));
+    call->dv = sps_arena_take(base, &used, (size_t)(s->s * s->g * s->dv) * sizeof(float));
+    call->gradients = sps_arena_take(base, &used, plan->gradient_bytes);
+    return used;
+}
+
 size_t sps_pass_bytes(const struct sps_plan *plan, int64_t *chunk)
 {
     const struct sps_shape *s = &plan->problem->shape;
 
     *chunk = chunk_rows(plan);
-    return index_bytes(plan) + offset_bytes(plan) + plan->fixed_bytes +
-           plan->row_bytes * (size_t)*chunk + output_bytes(plan) +
-           (size_t)(s->t * s->h) * sizeof(float);
+    return index_bytes(plan) + offset_bytes(plan) + plan->fixed_bytes + plan->row_bytes * (size_t)*chunk +
+           output_bytes(plan) + (size_t)(s->t * s->h) * sizeof(float) +
+           cut_gradients(plan, NULL, &(struct sps_call){0});
+}
+
+static enum sps_status allocate_gradients(struct sps_pass *pass)
+{
+    const struct sps_plan *plan = &pass->plan;
+    size_t bytes = cut_gradients(plan, NULL, &pass->call);
+    void *mem;
+
+    if (!bytes)
+        return SPS_OK;
+    SPS_TRY(plan->dev->backend->alloc(plan->dev, bytes, &mem));
+    cut_gradients(plan, mem, &pass->call);
+    pass->call.d_o = plan->problem->extra.d_o.data;
+    return SPS_OK;
 }
 
 static enum sps_status allocate(struct sps_pass *pass)
@@ -93,7 +130,7 @@ static enum sps_status allocate(struct sps_pass *pass)
     call->o = o;
     SPS_TRY(dev->backend->alloc(dev, (size_t)(s->t * s->h) * sizeof(float), &lse));
     call->lse = lse;
-    return SPS_OK;
+    return allocate_gradients(pass);
 }
 
 enum sps_status sps_pass_open(const struct sps_method *method, const void *options,
@@ -104,8 +141,8 @@ enum sps_status sps_pass_open(const struct sps_method *method, const void *optio
     SPS_TRY(sps_plan_make(method, options, problem, dev, &pass->plan));
     pass->call = (struct sps_call){.plan = &pass->plan, .dev = dev};
     const struct sps_qkv *in = &problem->in;
-    size_t inputs =
-        sps_tensor_bytes(&in->q) + sps_tensor_bytes(&in->k) + sps_tensor_bytes(&in->v);
+    size_t inputs = sps_tensor_bytes(&in->q) + sps_tensor_bytes(&in->k) +
+                    sps_tensor_bytes(&in->v) + sps_tensor_bytes(&problem->extra.d_o);
     size_t bytes = sps_pass_bytes(&pass->plan, &pass->chunk) + inputs;
     if (bytes > dev->memory_bytes)
         return sps_fail(SPS_ENOMEM, "%s needs %zu bytes, %s has %zu", method->name, bytes,
@@ -117,7 +154,8 @@ void sps_pass_close(struct sps_pass *pass)
 {
     struct sps_call *call = &pass->call;
     void *const held[] = {call->lse,   call->o,          call->scratch,
-                          call->fixed, call->index.list, call->index.offset};
+                          call->fixed, call->index.list, call->index.offset,
+                          call->dq};
 
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         if (held[i])
@@ -145,6 +183,28 @@ enum sps_status sps_pass_run(struct sps_pass *pass, struct sps_trace *trace)
         SPS_TRY(method->attend(call, rows));
     }
     return SPS_OK;
+}
+
+enum sps_status sps_pass_backward(struct sps_pass *pass, struct sps_trace *trace)
+{
+    const struct sps_plan *plan = &pass->plan;
+    struct sps_call *call = &pass->call;
+    int64_t t = plan->problem->shape.t, step = step_rows(plan);
+
+    if (!plan->problem->backward || !call->d_o)
+        return sps_fail(SPS_EINVAL, "%s: backward without a gradient of the output",
+                        plan->method->name);
+    call->plan = plan;
+    call->trace = trace;
+    SPS_TRY(call->dev->kernels.clear(call->dev, call->dq,
+                                     cut_gradients(plan, NULL, &(struct sps_call){0})));
+    for (int64_t r = 0; r < t; r += step) {
+        struct sps_rows rows = {r, r + step < t ? r + step : t};
+        if (interrupted)
+            return sps_fail(SPS_EINTERRUPTED, "interrupted");
+        SPS_TRY(plan->method->backward(call, rows));
+    }
+    return plan->method->backward_end ? plan->method->backward_end(call) : SPS_OK;
 }
 
 enum sps_status sps_pass_output(struct sps_pass *pass, float *o)

@@ -25,6 +25,11 @@ void sps_pass_close(struct sps_pass *pass);
 /* Run all rows once.  trace: per-stage seconds are added up there, or NULL. */
 enum sps_status sps_pass_run(struct sps_pass *pass, struct sps_trace *trace);
 
+/* The gradients of call.o's inputs, given call.d_o, after sps_pass_run() of a problem
+ * with `backward` set: call.dq, dk, dv and what the method's peek() names.  Again and
+ * again. */
+enum sps_status sps_pass_backward(struct sps_pass *pass, struct sps_trace *trace);
+
 /* Copy the output [t,h,dv] and the index of a finished pass to host memory;
  * sps_pass_index_free() ends *index.  heads 0: the method has none.  Packed lists were
  * overwritten chunk by chunk, so they are selected again; all of them may be large. */

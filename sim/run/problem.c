@@ -147,6 +147,22 @@ static enum sps_status take_indexer(const struct sps_data *data,
     return upload(input, &w, SPS_F32, SPS_F32, &extra->w_idx);
 }
 
+/* The gradient of the output is float32 on the device, rounded to dtype. */
+static enum sps_status take_gradient(const struct sps_data *data,
+                                     const struct sps_take *take, enum sps_dtype dtype,
+                                     struct sps_input *input)
+{
+    int64_t G = data->h / data->g;
+
+    if (!take->backward)
+        return SPS_OK;
+    input->problem.backward = true;
+    return upload(input,
+                  &(struct cut){&data->d_o, take->kv_head * G, take->kv_heads * G,
+                                take->rows, taken_rows(data, take)},
+                  dtype, SPS_F32, &input->problem.extra.d_o);
+}
+
 /* Gates and compression weights are float32 on the device, whatever dtype is. */
 static enum sps_status take_extras(const struct sps_data *data,
                                    const struct sps_take *take, enum sps_dtype dtype,
@@ -214,6 +230,7 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
     SPS_TRY(take_keys(data, take, dtype, device, input));
     SPS_TRY(take_extras(data, take, dtype, input));
     SPS_TRY(take_indexer(data, take, dtype, device, input));
+    SPS_TRY(take_gradient(data, take, dtype, input));
     input->problem.shape = (struct sps_shape){.h = take->kv_heads * G,
                                               .g = take->kv_heads,
                                               .t = t,
@@ -235,8 +252,9 @@ void sps_input_free(struct sps_input *input)
 {
     struct sps_problem *p = &input->problem;
     struct sps_tensor *const held[] = {
-        &p->in.q,        &p->extra.gate,  &p->extra.w_k,   &p->extra.w_v, &p->extra.pe_k,
-        &p->extra.q_idx, &p->extra.k_idx, &p->extra.w_idx, &p->in.k,      &p->in.v};
+        &p->in.q,        &p->extra.gate,  &p->extra.w_k,   &p->extra.w_v,
+        &p->extra.pe_k,  &p->extra.q_idx, &p->extra.k_idx, &p->extra.w_idx,
+        &p->extra.d_o,   &p->in.k,        &p->in.v};
     size_t count = sizeof held / sizeof *held - (input->borrowed ? 2 : 0);
 
     for (size_t i = 0; i < count; i++)
@@ -256,8 +274,10 @@ size_t sps_input_bytes(const struct sps_data *data, const struct sps_take *take,
     int64_t q = taken_rows(data, take) * take->kv_heads * (data->h / data->g) * data->dk;
     int64_t kv = data->s * take->kv_heads * (data->dk + data->dv);
     int64_t x = data->q_idx.data ? data->q_idx.dim[1] : 0;
-    int64_t indexer = x ? (taken_rows(data, take) * x + data->s) * data->q_idx.dim[2] : 0;
+    int64_t rows = taken_rows(data, take);
+    int64_t indexer = x ? (rows * x + data->s) * data->q_idx.dim[2] : 0;
+    int64_t d_o = rows * take->kv_heads * (data->h / data->g) * data->dv;
+    int64_t floats = rows * x + (take->backward ? d_o : 0);
 
-    return (size_t)(q + kv + indexer) * size +
-           (size_t)(taken_rows(data, take) * x) * sizeof(float);
+    return (size_t)(q + kv + indexer) * size + (size_t)floats * sizeof(float);
 }

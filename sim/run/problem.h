@@ -11,6 +11,7 @@ struct sps_take {
     const int64_t *rows;       /* [count] packed rows, ascending; NULL: all */
     int64_t count;
     const struct sps_input *keys; /* use its k and v, of the same heads; NULL: upload */
+    bool backward;                /* take the data's d_o too, and want a backward pass */
 };
 
 /* A problem and everything it owns. */

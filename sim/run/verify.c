@@ -33,6 +33,7 @@ struct check {
     struct sps_index expected, got; /* host, lists owned */
     bool *agree;                    /* [t * h] the selection that row and head read */
     enum sps_dtype dtype;
+    int64_t differ;                 /* lists that are not the file's */
     double tolerance;
     FILE *out;
     struct sps_verify_counts *counts;
@@ -138,6 +139,7 @@ static enum sps_status check_selection(struct check *c)
         status = compare_lists(c, &ties, &lists);
     sps_ties_close(&ties);
     SPS_TRY(status);
+    c->differ = lists.differ;
     bool pass = lists.wrong == 0;
     fprintf(c->out, "  %-8s %-14s %lld of %lld lists differ, %lld beyond ties  %s\n",
             "index", "as sets", (long long)lists.differ, (long long)(s->t * c->got.heads),
@@ -194,24 +196,78 @@ static enum sps_status check_peeks(struct check *c)
     return SPS_OK;
 }
 
-/* What a forward pass cannot check is said, not passed over. */
-static void skip_gradients(struct check *c)
-{
-    static const char *const names[] = {"dq", "dk", "dv", "dgate", "dw_k", "dw_v"};
+static const char *const gradients[] = {"dq", "dk", "dv", "dgate", "dw_k", "dw_v"};
+enum { GRADIENTS = sizeof gradients / sizeof *gradients };
 
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (sps_safetensors_has(c->golden->file, names[i])) {
-            fprintf(c->out, "  %-8s %-14s no backward pass  SKIP\n", names[i], "");
+/* What cannot be checked is said, not passed over. */
+static void skip_gradients(struct check *c, const char *reason)
+{
+    for (size_t i = 0; i < GRADIENTS; i++)
+        if (sps_safetensors_has(c->golden->file, gradients[i])) {
+            fprintf(c->out, "  %-8s %-14s %s  SKIP\n", gradients[i], "", reason);
             c->counts->skipped++;
         }
+}
+
+static enum sps_status compare_gradients(struct check *c, const struct sps_call *call)
+{
+    const struct sps_method *method = c->golden->method;
+    const float *const first[] = {call->dq, call->dk, call->dv};
+
+    for (size_t i = 0; i < GRADIENTS; i++) {
+        struct sps_tensor x = {.data = i < 3 ? (void *)first[i] : NULL};
+        if (x.data || (method->peek && method->peek(call, gradients[i], &x)))
+            SPS_TRY(compare(c, gradients[i], "backward", x.data, NULL, 1));
+    }
+    return SPS_OK;
+}
+
+/* A pass of its own, because a device may have forward kernels only. */
+static enum sps_status run_backward(struct check *c, struct sps_pass *pass)
+{
+    struct sps_problem problem = c->input.problem;
+
+    problem.backward = true;
+    enum sps_status status =
+        sps_pass_open(c->golden->method, c->golden->options, &problem, c->dev, pass);
+    if (status == SPS_ENOTSUP) {
+        skip_gradients(c, sps_error());
+        return SPS_OK;
+    }
+    SPS_TRY(status);
+    SPS_TRY(sps_pass_run(pass, NULL));
+    SPS_TRY(sps_pass_backward(pass, NULL));
+    return compare_gradients(c, &pass->call);
+}
+
+/* Every row's choice moves dk and dv, so all of them must be the file's. */
+static enum sps_status check_gradients(struct check *c)
+{
+    struct sps_pass pass = {0};
+    char reason[64];
+
+    if (!c->golden->data.d_o.data) {
+        skip_gradients(c, "no do in the file");
+        return SPS_OK;
+    }
+    if (c->differ) {
+        snprintf(reason, sizeof reason, "%lld selections differ", (long long)c->differ);
+        skip_gradients(c, reason);
+        return SPS_OK;
+    }
+    enum sps_status status = run_backward(c, &pass);
+    sps_pass_close(&pass);
+    return status;
 }
 
 static enum sps_status check_all(struct check *c)
 {
     const struct sps_golden *golden = c->golden;
-    struct sps_take all = {.kv_heads = golden->data.g};
+    struct sps_take all = {.kv_heads = golden->data.g,
+                           .backward = golden->data.d_o.data != NULL};
 
     SPS_TRY(sps_input_make(&golden->data, &all, c->dtype, 0, c->dev, &c->input));
+    c->input.problem.backward = false;
     c->input.problem.shape.causal = golden->causal;
     SPS_TRY(sps_pass_open(golden->method, golden->options, &c->input.problem, c->dev,
                           &c->pass));
@@ -221,8 +277,7 @@ static enum sps_status check_all(struct check *c)
     SPS_TRY(check_peeks(c));
     SPS_TRY(compare(c, "o", "end to end", c->pass.call.o, c->agree, golden->data.dv));
     SPS_TRY(compare(c, "lse", "end to end", c->pass.call.lse, c->agree, 1));
-    skip_gradients(c);
-    return SPS_OK;
+    return check_gradients(c);
 }
 
 static void check_free(struct check *c)
