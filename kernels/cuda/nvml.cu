@@ -63,7 +63,8 @@ static struct nvml load(const struct cuda_state *state)
 
     nvml.library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
     find_device(&nvml, state);
-    nvml.clock = (int (*)(void *, int, unsigned *))symbol(&nvml, "nvmlDeviceGetClockInfo");
+    nvml.clock =
+        (int (*)(void *, int, unsigned *))symbol(&nvml, "nvmlDeviceGetClockInfo");
     nvml.power = (int (*)(void *, unsigned *))symbol(&nvml, "nvmlDeviceGetPowerUsage");
     nvml.temperature =
         (int (*)(void *, int, unsigned *))symbol(&nvml, "nvmlDeviceGetTemperature");

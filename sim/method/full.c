@@ -15,24 +15,12 @@ static enum sps_status plan(struct sps_plan *plan)
 
 static enum sps_status attend(struct sps_call *call, struct sps_rows rows)
 {
-    const struct sps_problem *p = call->plan->problem;
-
-    SPS_RUN(call, SPS_STAGE_ATTEND,
-            call->dev->kernels.dense(call->dev, &p->shape, &p->in, &call->plan->band,
-                                     rows, call->o, call->lse));
-    return SPS_OK;
+    return sps_band_attend(call, SPS_STAGE_ATTEND, rows);
 }
 
 static enum sps_status backward(struct sps_call *call, struct sps_rows rows)
 {
-    const struct sps_problem *p = call->plan->problem;
-    struct sps_output out = sps_call_output(call);
-    struct sps_gradients to = sps_call_gradients(call);
-
-    SPS_RUN(call, SPS_STAGE_ATTEND,
-            call->dev->kernels.dense_backward(call->dev, &p->shape, &p->in,
-                                              &call->plan->band, rows, &out, &to));
-    return SPS_OK;
+    return sps_band_backward(call, SPS_STAGE_ATTEND, rows);
 }
 
 static void cost(const struct sps_plan *plan, struct sps_pairs pairs,

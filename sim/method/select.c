@@ -129,6 +129,30 @@ static struct sps_cost backward_cost(const struct sps_plan *plan, double pairs)
     };
 }
 
+enum sps_status sps_band_attend(struct sps_call *call, enum sps_stage stage,
+                                struct sps_rows rows)
+{
+    const struct sps_problem *p = call->plan->problem;
+
+    SPS_RUN(call, stage,
+            call->dev->kernels.dense(call->dev, &p->shape, &p->in, &call->plan->band,
+                                     rows, call->o, call->lse));
+    return SPS_OK;
+}
+
+enum sps_status sps_band_backward(struct sps_call *call, enum sps_stage stage,
+                                  struct sps_rows rows)
+{
+    const struct sps_problem *p = call->plan->problem;
+    struct sps_output out = sps_call_output(call);
+    struct sps_gradients to = sps_call_gradients(call);
+
+    SPS_RUN(call, stage,
+            call->dev->kernels.dense_backward(call->dev, &p->shape, &p->in,
+                                              &call->plan->band, rows, &out, &to));
+    return SPS_OK;
+}
+
 /* q read and o written once; k and v once per pair of a kv head's group. */
 struct sps_cost sps_cost_attend(const struct sps_plan *plan, double pairs)
 {

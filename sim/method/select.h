@@ -53,6 +53,12 @@ struct sps_gradients sps_call_gradients(const struct sps_call *call);
             SPS_NEED((plan)->dev, kernel);                                               \
     } while (0)
 
+/* Attend over the plan's band alone, as part of `stage`; and its gradients. */
+enum sps_status sps_band_attend(struct sps_call *call, enum sps_stage stage,
+                                struct sps_rows rows);
+enum sps_status sps_band_backward(struct sps_call *call, enum sps_stage stage,
+                                  struct sps_rows rows);
+
 /* Cost of a stage that multiplies `pairs` (query head, key) pairs by k and v, and
  * of one that only scores them.  When a backward pass is wanted: its five products, and
  * nothing, because scores carry no gradient. */

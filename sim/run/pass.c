@@ -84,8 +84,9 @@ size_t sps_pass_bytes(const struct sps_plan *plan, int64_t *chunk)
     const struct sps_shape *s = &plan->problem->shape;
 
     *chunk = chunk_rows(plan);
-    return index_bytes(plan) + offset_bytes(plan) + plan->fixed_bytes + plan->row_bytes * (size_t)*chunk +
-           output_bytes(plan) + (size_t)(s->t * s->h) * sizeof(float) +
+    return index_bytes(plan) + offset_bytes(plan) + plan->fixed_bytes +
+           plan->row_bytes * (size_t)*chunk + output_bytes(plan) +
+           (size_t)(s->t * s->h) * sizeof(float) +
            cut_gradients(plan, NULL, &(struct sps_call){0});
 }
 

@@ -251,10 +251,10 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
 void sps_input_free(struct sps_input *input)
 {
     struct sps_problem *p = &input->problem;
-    struct sps_tensor *const held[] = {
-        &p->in.q,        &p->extra.gate,  &p->extra.w_k,   &p->extra.w_v,
-        &p->extra.pe_k,  &p->extra.q_idx, &p->extra.k_idx, &p->extra.w_idx,
-        &p->extra.d_o,   &p->in.k,        &p->in.v};
+    struct sps_tensor *const held[] = {&p->in.q,        &p->extra.gate,  &p->extra.w_k,
+                                       &p->extra.w_v,   &p->extra.pe_k,  &p->extra.q_idx,
+                                       &p->extra.k_idx, &p->extra.w_idx, &p->extra.d_o,
+                                       &p->in.k,        &p->in.v};
     size_t count = sizeof held / sizeof *held - (input->borrowed ? 2 : 0);
 
     for (size_t i = 0; i < count; i++)

@@ -33,7 +33,7 @@ struct check {
     struct sps_index expected, got; /* host, lists owned */
     bool *agree;                    /* [t * h] the selection that row and head read */
     enum sps_dtype dtype;
-    int64_t differ;                 /* lists that are not the file's */
+    int64_t differ; /* lists that are not the file's */
     double tolerance;
     FILE *out;
     struct sps_verify_counts *counts;
