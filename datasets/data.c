@@ -61,5 +61,6 @@ enum sps_status sps_data_check_finite(const struct sps_data *data)
 {
     SPS_TRY(check_finite("q", &data->q));
     SPS_TRY(check_finite("k", &data->k));
-    return check_finite("v", &data->v);
+    SPS_TRY(check_finite("v", &data->v));
+    return data->d_o.data ? check_finite("do", &data->d_o) : SPS_OK;
 }
