@@ -33,3 +33,8 @@ columns label out/results.csv | tr '\r\n' '  '; echo
 columns point_id out/heads.csv | sort | uniq -c | awk '{ print $1 }' | tr '\n' ' '; echo
 $sparsescope run tiny.yaml --dry-run --backend ref --set 'methods[1].topk=3' | awk '{ $NF = ""; print }'
 ls out
+# Gradients have a cost and no quality; choosing costs them nothing.
+$sparsescope run tiny.yaml -o back -q --backend cpu --set 'phases=[prefill, backward]' --set 'methods[1].topk=2'; echo "exit $?"
+for c in phase label status reason n_rows density_flops flops flops_dense; do
+    columns $c back/results.csv | tr '\r\n' '  '; echo
+done
