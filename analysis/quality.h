@@ -34,7 +34,7 @@ struct sps_quality {
     int64_t heads;
     double (*head)[SPS_Q_COUNT]; /* [heads]; NaN: not measured */
     double all[SPS_Q_COUNT];     /* over heads; quantiles over all (row, head) pairs */
-    double pairs; /* pairs read by index and band, measured rows, all heads */
+    double pairs;           /* pairs read by index and band, measured rows, all heads */
     double *recall, *error; /* recall_mass, error_rel_l2 of each (row, head), sorted */
     int64_t recall_n, error_n;
 };

@@ -89,7 +89,7 @@ struct sps_row_samples {
 struct sps_tally {
     const struct sps_quality_in *in;
     struct sps_mean (*mean)[SPS_Q_COUNT]; /* [h] */
-    struct sps_row_samples recall, error;     /* [h, count] */
+    struct sps_row_samples recall, error; /* [h, count] */
     double visible;                       /* keys that the measured rows see, one head */
 };
 

@@ -26,7 +26,8 @@ void sps_heads_sharing(const struct sps_quality_in *in, int64_t head, int64_t *f
     *end = *first + group;
 }
 
-static enum sps_status samples_begin(int64_t heads, int64_t count, struct sps_row_samples *s)
+static enum sps_status samples_begin(int64_t heads, int64_t count,
+                                     struct sps_row_samples *s)
 {
     SPS_TRY(sps_calloc((size_t)(heads * count) * sizeof *s->x, (void **)&s->x));
     return sps_calloc((size_t)heads * sizeof *s->n, (void **)&s->n);
@@ -110,8 +111,8 @@ static int64_t gather(struct sps_row_samples *samples, int64_t heads, int64_t co
 }
 
 /* The samples of all heads without gaps, now owned by *x. */
-static void hand_over(struct sps_row_samples *samples, const struct sps_tally *t, int64_t heads,
-                      double **x, int64_t *n)
+static void hand_over(struct sps_row_samples *samples, const struct sps_tally *t,
+                      int64_t heads, double **x, int64_t *n)
 {
     *n = gather(samples, heads, t->in->count);
     *x = samples->x;

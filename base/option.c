@@ -55,8 +55,9 @@ enum sps_status sps_parse_size(const char *text, int64_t *value)
         unit = 1024, end++;
     else if (*end == 'M')
         unit = 1048576, end++;
-    if (end == text || *end || errno || (text[0] != '-' && (text[0] < '0' || text[0] > '9')) ||
-        n > INT64_MAX / unit || n < INT64_MIN / unit)
+    if (end == text || *end || errno ||
+        (text[0] != '-' && (text[0] < '0' || text[0] > '9')) || n > INT64_MAX / unit ||
+        n < INT64_MIN / unit)
         return sps_fail(SPS_ECONFIG, "%s is not a whole number (8192, 8k or 1M)", text);
     *value = n * unit;
     return SPS_OK;
@@ -67,7 +68,8 @@ static enum sps_status refuse(const struct sps_option *option, const char *text)
     char range[256];
 
     sps_option_range(option, range, sizeof range);
-    return sps_fail(SPS_ECONFIG, "%s: %.200s is not allowed: %s", option->name, text, range);
+    return sps_fail(SPS_ECONFIG, "%s: %.200s is not allowed: %s", option->name, text,
+                    range);
 }
 
 static enum sps_status set_integer(const struct sps_option *option, void *values,
@@ -146,15 +148,17 @@ static enum sps_status set_text(const struct sps_option *option, void *values,
 enum sps_status sps_option_set(const struct sps_option *option, void *values,
                                const char *text)
 {
-    static enum sps_status (*const set[])(const struct sps_option *, void *, const char *) = {
-        [SPS_OPT_INT] = set_integer,   [SPS_OPT_SIZE] = set_integer,
-        [SPS_OPT_REAL] = set_real,     [SPS_OPT_CHOICE] = set_choice,
-        [SPS_OPT_BOOL] = set_bool,     [SPS_OPT_TEXT] = set_text,
+    static enum sps_status (*const set[])(const struct sps_option *, void *,
+                                          const char *) = {
+        [SPS_OPT_INT] = set_integer, [SPS_OPT_SIZE] = set_integer,
+        [SPS_OPT_REAL] = set_real,   [SPS_OPT_CHOICE] = set_choice,
+        [SPS_OPT_BOOL] = set_bool,   [SPS_OPT_TEXT] = set_text,
     };
     return set[option->kind](option, values, text);
 }
 
-static void format_choice(const struct sps_option *option, int64_t n, char *text, size_t size)
+static void format_choice(const struct sps_option *option, int64_t n, char *text,
+                          size_t size)
 {
     const char *word = option->choices;
 
@@ -189,7 +193,9 @@ void sps_option_format(const struct sps_option *option, const void *values, char
 void sps_option_range(const struct sps_option *option, char *text, size_t size)
 {
     const char *def = option->def ? option->def : "must be given";
-    const char *word = option->def && *option->def ? ", default " : option->def ? "" : ", ";
+    const char *word = option->def && *option->def ? ", default "
+                       : option->def               ? ""
+                                                   : ", ";
 
     switch (option->kind) {
     case SPS_OPT_INT:

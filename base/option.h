@@ -48,7 +48,8 @@ struct sps_option {
 void sps_options_default(const struct sps_option *table, void *values);
 
 /* The option named `name`, or NULL. */
-const struct sps_option *sps_option_find(const struct sps_option *table, const char *name);
+const struct sps_option *sps_option_find(const struct sps_option *table,
+                                         const char *name);
 
 /* Parse `text` into values; SPS_ECONFIG: "NAME: TEXT: what is allowed". */
 enum sps_status sps_option_set(const struct sps_option *option, void *values,

@@ -34,7 +34,8 @@ static void box_muller(uint32_t a, uint32_t b, float out[2])
     out[1] = (float)(radius * sin(angle));
 }
 
-void sps_normals(uint64_t seed, uint64_t stream, uint64_t first, int64_t count, float *out)
+void sps_normals(uint64_t seed, uint64_t stream, uint64_t first, int64_t count,
+                 float *out)
 {
     for (int64_t i = 0; i < count; i += 4) {
         uint32_t word[4];

@@ -23,7 +23,8 @@ static inline float sps_uniform(uint32_t word)
 
 /* count standard normals (Box-Muller in double), element i keyed by first + i;
  * first must be a multiple of 4. */
-void sps_normals(uint64_t seed, uint64_t stream, uint64_t first, int64_t count, float *out);
+void sps_normals(uint64_t seed, uint64_t stream, uint64_t first, int64_t count,
+                 float *out);
 
 SPS_END_DECLS
 

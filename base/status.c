@@ -8,9 +8,15 @@
 static _Thread_local char message[2048];
 
 static const char *const names[SPS_STATUS_COUNT] = {
-    [SPS_OK] = "ok",           [SPS_EINVAL] = "invalid",  [SPS_ECONFIG] = "config",
-    [SPS_ENOTSUP] = "notsup",  [SPS_ENOMEM] = "nomem",    [SPS_EIO] = "io",
-    [SPS_EDEVICE] = "device",  [SPS_ENUMERIC] = "numeric", [SPS_EINTERRUPTED] = "interrupted",
+    [SPS_OK] = "ok",
+    [SPS_EINVAL] = "invalid",
+    [SPS_ECONFIG] = "config",
+    [SPS_ENOTSUP] = "notsup",
+    [SPS_ENOMEM] = "nomem",
+    [SPS_EIO] = "io",
+    [SPS_EDEVICE] = "device",
+    [SPS_ENUMERIC] = "numeric",
+    [SPS_EINTERRUPTED] = "interrupted",
 };
 
 enum sps_status sps_fail(enum sps_status status, const char *fmt, ...)
@@ -33,7 +39,8 @@ enum sps_status sps_wrap(enum sps_status status, const char *fmt, ...)
     int n = vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
     if (n >= 0 && (size_t)n < sizeof message)
-        snprintf(message + n, sizeof message - n, ": %.*s", (int)(sizeof message - n - 3), old);
+        snprintf(message + n, sizeof message - n, ": %.*s", (int)(sizeof message - n - 3),
+                 old);
     return status;
 }
 

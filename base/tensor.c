@@ -8,7 +8,7 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[SPS_DTYPE_COUNT] = {
-    [SPS_F32] = {"fp32", 4}, [SPS_F16] = {"fp16", 2}, [SPS_BF16] = {"bf16", 2},
+    [SPS_F32] = {"fp32", 4},  [SPS_F16] = {"fp16", 2}, [SPS_BF16] = {"bf16", 2},
     [SPS_I32] = {"int32", 4}, [SPS_U8] = {"uint8", 1},
 };
 
@@ -30,8 +30,8 @@ bool sps_dtype_find(const char *name, enum sps_dtype *dtype)
     return false;
 }
 
-struct sps_tensor sps_tensor_view(void *data, enum sps_dtype dtype, int64_t d0, int64_t d1,
-                                  int64_t d2, int64_t d3)
+struct sps_tensor sps_tensor_view(void *data, enum sps_dtype dtype, int64_t d0,
+                                  int64_t d1, int64_t d2, int64_t d3)
 {
     return (struct sps_tensor){.data = data, .dim = {d0, d1, d2, d3}, .dtype = dtype};
 }

@@ -32,8 +32,8 @@ size_t sps_dtype_size(enum sps_dtype dtype);
 const char *sps_dtype_name(enum sps_dtype dtype);
 bool sps_dtype_find(const char *name, enum sps_dtype *dtype);
 
-struct sps_tensor sps_tensor_view(void *data, enum sps_dtype dtype, int64_t d0, int64_t d1,
-                                  int64_t d2, int64_t d3);
+struct sps_tensor sps_tensor_view(void *data, enum sps_dtype dtype, int64_t d0,
+                                  int64_t d1, int64_t d2, int64_t d3);
 int64_t sps_tensor_count(const struct sps_tensor *x); /* elements; 0 when absent */
 size_t sps_tensor_bytes(const struct sps_tensor *x);
 

@@ -21,13 +21,13 @@ SPS_BEGIN_DECLS
 
 struct sps_shape {
     int64_t h, g, t, s, dk, dv;
-    int64_t n;            /* sequences packed one after the other */
-    const int64_t *cu_q;  /* [n+1] first row of each sequence; host memory */
-    const int64_t *cu_k;  /* [n+1] first key of each sequence; host memory */
-    const int64_t *pos;   /* [t] position of each row in its sequence, ascending
-                             within it; host memory.  NULL: the last t_n of s_n */
-    bool causal;          /* key j visible to row i iff j <= pos(i); else all */
-    double scale;         /* c of softmax(c q.k) */
+    int64_t n;           /* sequences packed one after the other */
+    const int64_t *cu_q; /* [n+1] first row of each sequence; host memory */
+    const int64_t *cu_k; /* [n+1] first key of each sequence; host memory */
+    const int64_t *pos;  /* [t] position of each row in its sequence, ascending
+                            within it; host memory.  NULL: the last t_n of s_n */
+    bool causal;         /* key j visible to row i iff j <= pos(i); else all */
+    double scale;        /* c of softmax(c q.k) */
 };
 
 struct sps_qkv {
@@ -68,8 +68,8 @@ static inline bool sps_band_has(const struct sps_band *band, int64_t pos, int64_
 /* ---- compression: key m of a sequence covers tokens [m u, m u + l) ---- */
 
 struct sps_compression {
-    int64_t l, u;       /* block and stride, tokens */
-    const int64_t *cu;  /* [n+1] first compressed key of each sequence; host */
+    int64_t l, u;      /* block and stride, tokens */
+    const int64_t *cu; /* [n+1] first compressed key of each sequence; host */
 };
 
 /* Compressed keys of a sequence of s_n tokens: those with m u + l <= s_n. */
@@ -107,7 +107,8 @@ const int32_t *sps_index_list(const struct sps_index *index, int64_t row, int64_
                               int64_t *count);
 
 /* The index head that query head `head` of h reads. */
-static inline int64_t sps_index_head(const struct sps_index *index, int64_t h, int64_t head)
+static inline int64_t sps_index_head(const struct sps_index *index, int64_t h,
+                                     int64_t head)
 {
     return head * index->heads / h;
 }
@@ -136,13 +137,15 @@ struct sps_kernels {
                              struct sps_rows rows, float *o, float *lse);
 
     /* out[m,g,d] = mean of the l keys of each compressed key; x[s,g,d]. */
-    enum sps_status (*compress_mean)(struct sps_device *dev, const struct sps_shape *shape,
+    enum sps_status (*compress_mean)(struct sps_device *dev,
+                                     const struct sps_shape *shape,
                                      const struct sps_tensor *x,
                                      const struct sps_compression *by, float *out);
 
     /* out[m,g,d] = flatten(x of the l keys + pe) w; w[g, l*d, d], pe[g,l,d] or
      * absent.  NSA eq. 7 with a linear map (arXiv 2502.11089 section 3.3.1). */
-    enum sps_status (*compress_linear)(struct sps_device *dev, const struct sps_shape *shape,
+    enum sps_status (*compress_linear)(struct sps_device *dev,
+                                       const struct sps_shape *shape,
                                        const struct sps_tensor *x,
                                        const struct sps_tensor *pe,
                                        const struct sps_tensor *w,
@@ -155,8 +158,8 @@ struct sps_kernels {
     enum sps_status (*compressed)(struct sps_device *dev, const struct sps_shape *shape,
                                   const struct sps_tensor *q, const float *k_cmp,
                                   const float *v_cmp, const struct sps_compression *by,
-                                  int64_t block, struct sps_rows rows, float *o, float *lse,
-                                  float *scores);
+                                  int64_t block, struct sps_rows rows, float *o,
+                                  float *lse, float *scores);
 
     /* scores[r,h,nb] = q . mean of each whole block (means[m,g,dk] of
      * compression l = u = block), unscaled; a short last block gets 0.  MoBA eq. 6. */
@@ -203,13 +206,11 @@ struct sps_kernels {
 
     /* `compressed` and `topk` of its scores in one, no scores kept: o, lse (or NULL) and
      * the lists of rows [begin, end).  rule->block is the selection block. */
-    enum sps_status (*compressed_select)(struct sps_device *dev,
-                                         const struct sps_shape *shape,
-                                         const struct sps_tensor *q, const float *k_cmp,
-                                         const float *v_cmp,
-                                         const struct sps_compression *by,
-                                         const struct sps_rule *rule, struct sps_rows rows,
-                                         float *o, float *lse, struct sps_index *index);
+    enum sps_status (*compressed_select)(
+        struct sps_device *dev, const struct sps_shape *shape, const struct sps_tensor *q,
+        const float *k_cmp, const float *v_cmp, const struct sps_compression *by,
+        const struct sps_rule *rule, struct sps_rows rows, float *o, float *lse,
+        struct sps_index *index);
 
     /* `gate` and `topk` of its scores in one, no scores kept. */
     enum sps_status (*gate_select)(struct sps_device *dev, const struct sps_shape *shape,
@@ -281,8 +282,8 @@ struct sps_roofs {
 /* A look at the device's sensors; NaN: it does not tell. */
 struct sps_health {
     double sm_mhz, memory_mhz, power_w, temperature_c;
-    double energy_j;     /* since the driver was loaded */
-    uint64_t held_back;  /* set of enum sps_held_back */
+    double energy_j;    /* since the driver was loaded */
+    uint64_t held_back; /* set of enum sps_held_back */
 };
 
 /* Why clocks are lower than asked for.  The power cap is normal under load; the
@@ -300,9 +301,11 @@ struct sps_backend {
     enum sps_dtype (*accepts)(enum sps_dtype wish);
     enum sps_status (*open)(struct sps_device *dev, int threads); /* all or nothing */
     void (*close)(struct sps_device *dev);
-    enum sps_status (*alloc)(struct sps_device *dev, size_t bytes, void **mem); /* zeroed */
+    enum sps_status (*alloc)(struct sps_device *dev, size_t bytes,
+                             void **mem); /* zeroed */
     void (*free)(struct sps_device *dev, void *mem);
-    enum sps_status (*upload)(struct sps_device *dev, void *to, const void *from, size_t bytes);
+    enum sps_status (*upload)(struct sps_device *dev, void *to, const void *from,
+                              size_t bytes);
     enum sps_status (*download)(struct sps_device *dev, void *to, const void *from,
                                 size_t bytes);
     /* A mark in issue order; seconds between two marks, waiting for the second. */

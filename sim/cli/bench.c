@@ -59,8 +59,9 @@ static void print_row(const struct sps_point *point, const struct sps_group *gro
     printf("\n");
 }
 
-static enum sps_status bench_point(const struct sps_point *point, const struct sps_measure *m,
-                                   int threads, struct sps_group *group)
+static enum sps_status bench_point(const struct sps_point *point,
+                                   const struct sps_measure *m, int threads,
+                                   struct sps_group *group)
 {
     struct sps_outcome outcome = {0};
 
@@ -82,8 +83,8 @@ static enum sps_status bench_all(struct sps_experiment *experiment, const char *
     struct sps_group group = {.id = -1};
     enum sps_status status = SPS_OK;
 
-    printf("# backend %s\n# %-30s %8s %8s %4s %8s %10s %10s %9s %8s\n", backend, "method", "s",
-           "heads", "d", "density", "p50_ms", "p95_ms", "GFLOP/s", "x_dense");
+    printf("# backend %s\n# %-30s %8s %8s %4s %8s %10s %10s %9s %8s\n", backend, "method",
+           "s", "heads", "d", "density", "p50_ms", "p95_ms", "GFLOP/s", "x_dense");
     for (int64_t i = 0; status == SPS_OK && i < experiment->count; i++) {
         struct sps_point *point = &experiment->points[i];
         snprintf(point->backend, sizeof point->backend, "%s", backend);
@@ -102,7 +103,8 @@ static enum sps_status bench(const struct cli_args *args, int *code)
 
     (void)code;
     SPS_TRY(cli_integer(args, "threads", 1, 4096, 0, &threads));
-    SPS_TRY(sps_experiment_parse(config, sizeof config - 1, "bench", set, count, &experiment));
+    SPS_TRY(sps_experiment_parse(config, sizeof config - 1, "bench", set, count,
+                                 &experiment));
     enum sps_status status =
         bench_all(&experiment, sps_backend_choose(wish ? wish : "auto"), (int)threads);
     sps_experiment_free(&experiment);
@@ -110,5 +112,5 @@ static enum sps_status bench(const struct cli_args *args, int *code)
 }
 
 const struct cli_command cli_bench = {
-    "bench", "[options]", "time methods on random inputs, without a config file", 0, 0, options,
-    bench};
+    "bench", "[options]", "time methods on random inputs, without a config file", 0, 0,
+    options, bench};

@@ -49,8 +49,8 @@ struct cli_command {
     enum sps_status (*run)(const struct cli_args *args, int *code);
 };
 
-extern const struct cli_command cli_run, cli_report, cli_verify, cli_inspect, cli_generate,
-    cli_methods, cli_datasets, cli_bench, cli_info;
+extern const struct cli_command cli_run, cli_report, cli_verify, cli_inspect,
+    cli_generate, cli_methods, cli_datasets, cli_bench, cli_info;
 
 /* Folder of plots, report template and samples: $SPARSESCOPE_DATADIR, beside the
  * executable, or pkgdatadir. */

@@ -10,7 +10,8 @@
 
 static const struct cli_option options[] = {
     {'o', "out", "FILE", "the safetensors file to write (must be given)"},
-    {0, "set", "NAME=VALUE", "an option of the generator (sparsescope datasets NAME); may repeat"},
+    {0, "set", "NAME=VALUE",
+     "an option of the generator (sparsescope datasets NAME); may repeat"},
     {0},
 };
 
@@ -36,7 +37,8 @@ static enum sps_status set_one(struct work *w, const char *assignment)
     const struct sps_option *own = sps_option_find(w->generator->options, name);
     if (own)
         return sps_option_set(own, w->own, equals + 1);
-    return sps_fail(SPS_ECONFIG, "--set: %s has no option '%s'; sparsescope datasets %s lists them",
+    return sps_fail(SPS_ECONFIG,
+                    "--set: %s has no option '%s'; sparsescope datasets %s lists them",
                     w->generator->name, name, w->generator->name);
 }
 
@@ -47,7 +49,8 @@ static enum sps_status configure(const struct cli_args *args, struct work *w)
 
     w->generator = sps_generator_find(args->words[0]);
     if (!w->generator)
-        return sps_fail(SPS_ECONFIG, "unknown generator '%s'; sparsescope datasets lists them",
+        return sps_fail(SPS_ECONFIG,
+                        "unknown generator '%s'; sparsescope datasets lists them",
                         args->words[0]);
     if (!cli_has(args, "out"))
         return sps_fail(SPS_ECONFIG, "generate: --out FILE must be given");
@@ -64,8 +67,8 @@ static int64_t describe(const struct work *w, struct sps_text *text)
 {
     const char *names[8];
     double target[8], realised[8];
-    int64_t n = w->generator->realise ? w->generator->realise(&w->spec, w->own, &w->data, names,
-                                                              target, realised)
+    int64_t n = w->generator->realise ? w->generator->realise(&w->spec, w->own, &w->data,
+                                                              names, target, realised)
                                       : 0;
 
     for (int64_t i = 0; i < n; i++) {
@@ -79,18 +82,19 @@ static int64_t describe(const struct work *w, struct sps_text *text)
 static enum sps_status write(const struct work *w, const char *path)
 {
     const struct sps_data *d = &w->data;
-    const struct sps_named_tensor tensors[] = {{"layers.0.q", d->q, 3},
-                                               {"layers.0.k", d->k, 3},
-                                               {"layers.0.v", d->v, 3}};
+    const struct sps_named_tensor tensors[] = {
+        {"layers.0.q", d->q, 3}, {"layers.0.k", d->k, 3}, {"layers.0.v", d->v, 3}};
     struct sps_text targets = {0};
     char scale[32], seed[32];
 
     describe(w, &targets);
     snprintf(scale, sizeof scale, "%.17g", d->scale);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)w->spec.seed);
-    const struct sps_meta meta[] = {
-        {"schema", "sparsescope.recording/1"}, {"generator", w->generator->name},
-        {"scale", scale}, {"seed", seed}, {"targets", sps_text_string(&targets)}};
+    const struct sps_meta meta[] = {{"schema", "sparsescope.recording/1"},
+                                    {"generator", w->generator->name},
+                                    {"scale", scale},
+                                    {"seed", seed},
+                                    {"targets", sps_text_string(&targets)}};
     enum sps_status status = sps_safetensors_write(path, tensors, 3, meta, 5);
     sps_text_free(&targets);
     return status;
@@ -105,7 +109,8 @@ static enum sps_status generate(const struct cli_args *args, int *code)
     if (status == SPS_OK)
         status = sps_generate(w.generator, &w.spec, w.own, &w.data);
     if (status == SPS_OK && w.data.n > 1)
-        status = sps_fail(SPS_ECONFIG, "generate: a recording holds one sequence, batch is %lld",
+        status = sps_fail(SPS_ECONFIG,
+                          "generate: a recording holds one sequence, batch is %lld",
                           (long long)w.data.n);
     if (status == SPS_OK)
         status = write(&w, cli_value(args, "out"));
@@ -115,5 +120,10 @@ static enum sps_status generate(const struct cli_args *args, int *code)
 }
 
 const struct cli_command cli_generate = {
-    "generate", "NAME -o FILE.safetensors [--set NAME=VALUE]",
-    "write a synthetic set with its targets and realised values", 1, 1, options, generate};
+    "generate",
+    "NAME -o FILE.safetensors [--set NAME=VALUE]",
+    "write a synthetic set with its targets and realised values",
+    1,
+    1,
+    options,
+    generate};

@@ -52,7 +52,8 @@ static enum sps_status info(const struct cli_args *args, int *code)
            sps_backend_choose("auto"));
     for (const struct sps_backend *const *b = sps_backends; *b; b++)
         SPS_TRY(print_backend(*b, cli_has(args, "calibrate")));
-    printf("libraries:\n  OpenBLAS   %s\n  libfyaml   %s\n  jansson    %s\n  libcrypto  %s\n",
+    printf("libraries:\n  OpenBLAS   %s\n  libfyaml   %s\n  jansson    %s\n  libcrypto  "
+           "%s\n",
            openblas_get_config(), fy_library_version(), JANSSON_VERSION,
            OpenSSL_version(OPENSSL_VERSION));
     printf("data files:  %s\ngnuplot:     %s\n", cli_datadir(), SPS_GNUPLOT);
@@ -60,4 +61,5 @@ static enum sps_status info(const struct cli_args *args, int *code)
 }
 
 const struct cli_command cli_info = {
-    "info", "[options]", "backends, devices, library versions and paths", 0, 0, options, info};
+    "info",  "[options]", "backends, devices, library versions and paths", 0, 0,
+    options, info};

@@ -67,17 +67,22 @@ static void print_head(int64_t layer, int64_t head, const double *q)
 static enum sps_status atlas_of(struct sps_group *group, const struct sps_data_spec *spec)
 {
     const struct sps_measure measure = {.quality = 1, .rows = ATLAS_ROWS};
-    struct sps_point point = {.group = spec->layer, .data = spec, .backend = "cpu",
-                              .dtype = SPS_F32};
+    struct sps_point point = {
+        .group = spec->layer, .data = spec, .backend = "cpu", .dtype = SPS_F32};
     struct sps_quality quality;
 
     SPS_TRY(sps_group_enter(group, &point, &measure, 0));
     for (int64_t i = 0; i < group->parts; i++) {
         SPS_TRY(sps_part_enter(group, i));
         const struct sps_problem *p = sps_part_measured(group, i);
-        struct sps_quality_in in = {.dev = &group->dev, .shape = &p->shape, .in = &p->in,
-                                    .rows = group->at, .count = group->count, .at = group->at,
-                                    .band = {.all = true}, .atlas_block = ATLAS_BLOCK};
+        struct sps_quality_in in = {.dev = &group->dev,
+                                    .shape = &p->shape,
+                                    .in = &p->in,
+                                    .rows = group->at,
+                                    .count = group->count,
+                                    .at = group->at,
+                                    .band = {.all = true},
+                                    .atlas_block = ATLAS_BLOCK};
         SPS_TRY(sps_quality_measure(&in, &quality));
         int64_t first = group->part[i].take.kv_head * (group->data.h / group->data.g);
         for (int64_t x = 0; x < quality.heads; x++)
@@ -98,9 +103,10 @@ static enum sps_status atlas(const char *path)
 
     if (status != SPS_OK)
         return printf("no layers.N.q, .k, .v: no atlas\n"), SPS_OK;
-    printf("atlas over %d rows, blocks of %d tokens\n%5s %5s %9s %6s %10s %10s %10s %13s\n",
-           ATLAS_ROWS, ATLAS_BLOCK, "layer", "head", "entropy", "gini", "budget_90",
-           "budget_95", "sink_mass", "distant_mass");
+    printf(
+        "atlas over %d rows, blocks of %d tokens\n%5s %5s %9s %6s %10s %10s %10s %13s\n",
+        ATLAS_ROWS, ATLAS_BLOCK, "layer", "head", "entropy", "gini", "budget_90",
+        "budget_95", "sink_mass", "distant_mass");
     const int64_t *layers = sps_recording_layers(rec, &count);
     snprintf(spec.source, sizeof spec.source, "%s", path);
     for (int64_t i = 0; status == SPS_OK && i < count; i++) {
@@ -125,6 +131,10 @@ static enum sps_status inspect(const struct cli_args *args, int *code)
     return status;
 }
 
-const struct cli_command cli_inspect = {
-    "inspect", "FILE.safetensors [options]", "shapes, value ranges and an atlas of the heads", 1,
-    1,         options, inspect};
+const struct cli_command cli_inspect = {"inspect",
+                                        "FILE.safetensors [options]",
+                                        "shapes, value ranges and an atlas of the heads",
+                                        1,
+                                        1,
+                                        options,
+                                        inspect};

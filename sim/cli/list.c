@@ -17,7 +17,8 @@ static void print_options(const struct sps_option *table)
     }
 }
 
-static enum sps_status unknown(const char *kind, const char *name, const char *const *names)
+static enum sps_status unknown(const char *kind, const char *name,
+                               const char *const *names)
 {
     const char *near = sps_nearest(name, names);
 
@@ -68,9 +69,15 @@ static enum sps_status datasets(const struct cli_args *args, int *code)
 }
 
 const struct cli_command cli_methods = {
-    "methods", "[NAME]", "attention methods; with NAME its options, ranges and source", 0, 1,
-    none, methods};
+    "methods", "[NAME]", "attention methods; with NAME its options, ranges and source",
+    0,         1,        none,
+    methods};
 
 const struct cli_command cli_datasets = {
-    "datasets", "[NAME]", "generators of synthetic data; with NAME its options and source", 0,
-    1, none, datasets};
+    "datasets",
+    "[NAME]",
+    "generators of synthetic data; with NAME its options and source",
+    0,
+    1,
+    none,
+    datasets};

@@ -14,12 +14,14 @@ static const struct cli_command *const commands[] = {
 
 static void print_commands(void)
 {
-    printf("usage: sparsescope COMMAND [options]\n"
-           "Full, NSA, MoBA and other sparse attention on the same inputs: recall, error, "
-           "flops and time.\n\ncommands:\n");
+    printf(
+        "usage: sparsescope COMMAND [options]\n"
+        "Full, NSA, MoBA and other sparse attention on the same inputs: recall, error, "
+        "flops and time.\n\ncommands:\n");
     for (const struct cli_command *const *c = commands; *c; c++)
         printf("  %-9s  %s\n", (*c)->name, (*c)->summary);
-    printf("\noptions:\n  -h, --help     this text, or a command's: sparsescope COMMAND --help\n"
+    printf("\noptions:\n  -h, --help     this text, or a command's: sparsescope COMMAND "
+           "--help\n"
            "      --version  the version of this program\n");
 }
 
@@ -48,7 +50,8 @@ static const struct cli_command *find(const char *name)
         names[i] = commands[i]->name;
     }
     const char *near = sps_nearest(name, names);
-    fprintf(stderr, "sparsescope: unknown command '%s'%s%s%s; sparsescope --help lists them\n",
+    fprintf(stderr,
+            "sparsescope: unknown command '%s'%s%s%s; sparsescope --help lists them\n",
             name, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
     return NULL;
 }
@@ -85,13 +88,15 @@ static const struct cli_option *option_of(const struct cli_option *table, int co
 
 static int complain(const struct cli_command *c, const char *what, const char *word)
 {
-    fprintf(stderr, "sparsescope: %s: %s '%s'; sparsescope %s --help lists what is allowed\n",
+    fprintf(stderr,
+            "sparsescope: %s: %s '%s'; sparsescope %s --help lists what is allowed\n",
             c->name, what, word, c->name);
     return CLI_USAGE;
 }
 
 /* 0: run it; 1: help was printed; CLI_USAGE: refused. */
-static int parse(const struct cli_command *c, int argc, char **argv, struct cli_args *args)
+static int parse(const struct cli_command *c, int argc, char **argv,
+                 struct cli_args *args)
 {
     struct option longs[CLI_OPTIONS_MAX + 2];
     char shorts[2 * CLI_OPTIONS_MAX + 4];
@@ -137,7 +142,8 @@ bool cli_has(const struct cli_args *args, const char *name)
     return false;
 }
 
-int cli_values(const struct cli_args *args, const char *name, const char *values[CLI_VALUES_MAX])
+int cli_values(const struct cli_args *args, const char *name,
+               const char *values[CLI_VALUES_MAX])
 {
     int n = 0;
 

@@ -27,5 +27,10 @@ static enum sps_status report(const struct cli_args *args, int *code)
 }
 
 const struct cli_command cli_report = {
-    "report", "DIR... [-o FILE.html]", "build the report of one or several result folders", 1,
-    64,       options, report};
+    "report",
+    "DIR... [-o FILE.html]",
+    "build the report of one or several result folders",
+    1,
+    64,
+    options,
+    report};

@@ -11,7 +11,8 @@
 static const struct cli_option options[] = {
     {'o', "out", "DIR", "result folder; default results/NAME of the config file's name"},
     {0, "set", "PATH=VALUE", "change the config: seed=3, methods[1].topk=8; may repeat"},
-    {0, "dry-run", NULL, "print every point with predicted flops, memory and time; run nothing"},
+    {0, "dry-run", NULL,
+     "print every point with predicted flops, memory and time; run nothing"},
     {0, "resume", NULL, "keep finished points of DIR, run the others"},
     {0, "force", NULL, "start DIR over"},
     {0, "backend", "NAME", "auto, ref, cpu or cuda instead of the config's backends"},
@@ -30,8 +31,8 @@ static void default_folder(const char *config, char *path, size_t size)
     snprintf(path, size, "results/%.*s", length, name);
 }
 
-static enum sps_status finish(const struct sps_run_options *o, const struct sps_run_counts *n,
-                              int *code)
+static enum sps_status finish(const struct sps_run_options *o,
+                              const struct sps_run_counts *n, int *code)
 {
     if (!o->quiet) {
         SPS_TRY(sps_report_table(o->folder, stdout));
@@ -69,7 +70,8 @@ static enum sps_status run(const struct cli_args *args, int *code)
         .argv = args->argv,
     };
     if (o.backend && strcmp(o.backend, "auto") != 0 && !sps_backend_find(o.backend))
-        return sps_fail(SPS_ECONFIG, "--backend: %s is not allowed: auto, ref, cpu or cuda",
+        return sps_fail(SPS_ECONFIG,
+                        "--backend: %s is not allowed: auto, ref, cpu or cuda",
                         o.backend);
     if (cli_has(args, "dry-run"))
         return sps_dry_run(&o, stdout);
@@ -77,6 +79,10 @@ static enum sps_status run(const struct cli_args *args, int *code)
     return finish(&o, &counts, code);
 }
 
-const struct cli_command cli_run = {
-    "run",   "CONFIG.yaml [-o DIR] [options]", "run an experiment and write a result folder", 1, 1,
-    options, run};
+const struct cli_command cli_run = {"run",
+                                    "CONFIG.yaml [-o DIR] [options]",
+                                    "run an experiment and write a result folder",
+                                    1,
+                                    1,
+                                    options,
+                                    run};

@@ -25,6 +25,10 @@ static enum sps_status verify(const struct cli_args *args, int *code)
 }
 
 const struct cli_command cli_verify = {
-    "verify", "FILE.safetensors... [options]",
-    "recompute what golden files expect: per tensor differences, PASS or FAIL", 1, 4096, options,
+    "verify",
+    "FILE.safetensors... [options]",
+    "recompute what golden files expect: per tensor differences, PASS or FAIL",
+    1,
+    4096,
+    options,
     verify};

@@ -7,7 +7,8 @@ static enum sps_status plan(struct sps_plan *plan)
     SPS_NEED_BACKWARD(plan, dense_backward);
     plan->band.all = true;
     plan->density_requested = 1;
-    plan->pairs.both = sps_shape_pairs(&plan->problem->shape) * (double)plan->problem->shape.h;
+    plan->pairs.both =
+        sps_shape_pairs(&plan->problem->shape) * (double)plan->problem->shape.h;
     plan->cost[SPS_STAGE_ATTEND] = sps_cost_attend(plan, plan->pairs.both);
     return SPS_OK;
 }
@@ -17,8 +18,8 @@ static enum sps_status attend(struct sps_call *call, struct sps_rows rows)
     const struct sps_problem *p = call->plan->problem;
 
     SPS_RUN(call, SPS_STAGE_ATTEND,
-            call->dev->kernels.dense(call->dev, &p->shape, &p->in, &call->plan->band, rows,
-                                     call->o, call->lse));
+            call->dev->kernels.dense(call->dev, &p->shape, &p->in, &call->plan->band,
+                                     rows, call->o, call->lse));
     return SPS_OK;
 }
 
@@ -34,7 +35,8 @@ static enum sps_status backward(struct sps_call *call, struct sps_rows rows)
     return SPS_OK;
 }
 
-static void cost(const struct sps_plan *plan, struct sps_pairs pairs, struct sps_cost *cost)
+static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
+                 struct sps_cost *cost)
 {
     cost[SPS_STAGE_ATTEND] = sps_cost_attend(plan, pairs.both);
 }

@@ -3,7 +3,8 @@
 
 #include "sim/method/select.h"
 
-static void cost(const struct sps_plan *plan, struct sps_pairs pairs, struct sps_cost *cost)
+static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
+                 struct sps_cost *cost)
 {
     cost[SPS_STAGE_ATTEND] = sps_cost_attend(plan, pairs.both);
 }
@@ -19,7 +20,8 @@ static enum sps_status plan(struct sps_plan *plan)
     if (!given->list)
         return sps_fail(SPS_ENOTSUP, "given: the data has no index");
     if (given->heads != s->h && given->heads != s->g && given->heads != 1)
-        return sps_fail(SPS_ECONFIG, "given: index has %lld heads: %lld, %lld or 1 is allowed",
+        return sps_fail(SPS_ECONFIG,
+                        "given: index has %lld heads: %lld, %lld or 1 is allowed",
                         (long long)given->heads, (long long)s->h, (long long)s->g);
     sps_select_plan(plan, given->heads,
                     (struct sps_rule){.block = given->block, .count = given->width});
@@ -60,8 +62,8 @@ static enum sps_status tidy_rows(const struct sps_shape *s, const struct sps_ind
             for (int64_t x = 0; x < given->heads; x++) {
                 int64_t units = (sps_shape_keys(s, i) + given->block - 1) / given->block;
                 enum sps_status status =
-                    tidy(list + (r * given->heads + x) * given->width, given->width, units,
-                         sps_shape_pos(s, i, r) / given->block);
+                    tidy(list + (r * given->heads + x) * given->width, given->width,
+                         units, sps_shape_pos(s, i, r) / given->block);
                 if (status != SPS_OK)
                     return sps_wrap(status, "given: index[%lld, %lld]", (long long)r,
                                     (long long)x);

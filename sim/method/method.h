@@ -61,24 +61,24 @@ struct sps_pairs {
 };
 
 struct sps_plan {
-    const struct sps_method *method; /* in */
-    const void *options;             /* in: the method's own struct, checked */
+    const struct sps_method *method;   /* in */
+    const void *options;               /* in: the method's own struct, checked */
     const struct sps_problem *problem; /* in */
     struct sps_device *dev;            /* in */
 
     /* out: what is read beside the index, and the index's form (heads 0: none) */
     struct sps_band band;
     int64_t index_heads, index_block, index_width;
-    int64_t unit;            /* tokens per unit for recall_set; 0: none */
-    struct sps_rule rule;    /* count and forced set, for the oracle of the same kind */
+    int64_t unit;              /* tokens per unit for recall_set; 0: none */
+    struct sps_rule rule;      /* count and forced set, for the oracle of the same kind */
     struct sps_compression by; /* compressed keys or block means; cu owned, or NULL */
-    int64_t compressed;      /* how many, all sequences */
-    size_t fixed_bytes;      /* device workspace for the whole pass */
-    size_t row_bytes;        /* device workspace per row of a chunk */
-    size_t gradient_bytes;   /* the method's own gradients, zeroed before backward */
-    double density_requested; /* min(1, k B / s) */
-    struct sps_pairs pairs;  /* predicted, all heads */
-    char note[64];           /* for the `gate` column: where free parameters came from */
+    int64_t compressed;        /* how many, all sequences */
+    size_t fixed_bytes;        /* device workspace for the whole pass */
+    size_t row_bytes;          /* device workspace per row of a chunk */
+    size_t gradient_bytes;     /* the method's own gradients, zeroed before backward */
+    double density_requested;  /* min(1, k B / s) */
+    struct sps_pairs pairs;    /* predicted, all heads */
+    char note[64]; /* for the `gate` column: where free parameters came from */
     struct sps_cost
         cost[SPS_STAGE_COUNT]; /* predicted; of backward where that is wanted */
 };
@@ -87,14 +87,14 @@ struct sps_plan {
 struct sps_call {
     const struct sps_plan *plan;
     struct sps_device *dev;
-    struct sps_index index; /* on the device; as planned, all t rows */
-    void *fixed;            /* plan->fixed_bytes */
-    void *scratch;          /* plan->row_bytes * chunk rows */
-    float *o;               /* [t,h,dv] */
-    float *lse;             /* [t,h] */
-    const float *d_o;       /* [t,h,dv]; this and what follows: for backward only */
-    float *dq, *dk, *dv;    /* as q, k, v */
-    void *gradients;        /* plan->gradient_bytes */
+    struct sps_index index;  /* on the device; as planned, all t rows */
+    void *fixed;             /* plan->fixed_bytes */
+    void *scratch;           /* plan->row_bytes * chunk rows */
+    float *o;                /* [t,h,dv] */
+    float *lse;              /* [t,h] */
+    const float *d_o;        /* [t,h,dv]; this and what follows: for backward only */
+    float *dq, *dk, *dv;     /* as q, k, v */
+    void *gradients;         /* plan->gradient_bytes */
     struct sps_trace *trace; /* NULL: stages are not timed */
 };
 
@@ -118,7 +118,8 @@ enum sps_status sps_stage_end(struct sps_call *call, enum sps_stage stage);
  * (docs/methods.md, precision). */
 enum sps_score {
     SPS_SCORE_NONE,
-    SPS_SCORE_MASS, /* a sum of probabilities: relative to itself times the largest logit */
+    SPS_SCORE_MASS, /* a sum of probabilities: relative to itself times the largest logit
+                     */
     SPS_SCORE_LOGIT /* a dot product: relative to sum |q||k| */
 };
 
@@ -132,7 +133,7 @@ struct sps_method {
     bool oracle; /* reads the answer: flagged, and never competes on time */
     bool idle;   /* computes nothing worth comparing (null) */
     enum sps_status (*plan)(struct sps_plan *plan);
-    enum sps_status (*begin)(struct sps_call *call); /* or NULL */
+    enum sps_status (*begin)(struct sps_call *call);                        /* or NULL */
     enum sps_status (*select)(struct sps_call *call, struct sps_rows rows); /* or NULL */
     enum sps_status (*attend)(struct sps_call *call, struct sps_rows rows);
     enum sps_status (*backward)(struct sps_call *call,
@@ -140,14 +141,16 @@ struct sps_method {
     enum sps_status (*backward_end)(struct sps_call *call); /* or NULL */
     /* The cost of each stage of a pass that read `pairs`: of its backward part when the
      * problem wants one. */
-    void (*cost)(const struct sps_plan *plan, struct sps_pairs pairs, struct sps_cost *cost);
+    void (*cost)(const struct sps_plan *plan, struct sps_pairs pairs,
+                 struct sps_cost *cost);
     /* Whether these options want constants fitted to the full output; NULL: never. */
     bool (*fits)(const void *options);
     /* Fit them after a pass, from o_full[count,h,dv] (host) at rows[count], redo the
      * output and describe the constants in note.  Those rows must not be reported. */
     enum sps_status (*fit)(struct sps_call *call, const int64_t *rows, int64_t count,
                            const float *o_full, char *note, size_t size);
-    /* A named intermediate of a finished pass ("o_cmp"), on the device; false: no such. */
+    /* A named intermediate of a finished pass ("o_cmp"), on the device; false: no such.
+     */
     bool (*peek)(const struct sps_call *call, const char *name, struct sps_tensor *x);
 };
 

@@ -8,10 +8,10 @@ struct options {
 };
 
 static const struct sps_option table[] = {
-    {"block", SPS_OPT_SIZE, SPS_LIST_AXIS, offsetof(struct options, block), "512", 1, 1 << 20,
-     NULL, "block_size", "tokens a block"},
-    {"topk", SPS_OPT_INT, SPS_LIST_AXIS, offsetof(struct options, topk), "3", 1, 65536, NULL,
-     "topk", "blocks kept, the own one included"},
+    {"block", SPS_OPT_SIZE, SPS_LIST_AXIS, offsetof(struct options, block), "512", 1,
+     1 << 20, NULL, "block_size", "tokens a block"},
+    {"topk", SPS_OPT_INT, SPS_LIST_AXIS, offsetof(struct options, topk), "3", 1, 65536,
+     NULL, "topk", "blocks kept, the own one included"},
     {0},
 };
 
@@ -19,16 +19,19 @@ static const struct sps_option table[] = {
 static struct sps_cost pool_cost(const struct sps_plan *plan)
 {
     const struct sps_shape *s = &plan->problem->shape;
-    double keys = (double)(s->s * s->g * s->dk), means = (double)(plan->compressed * s->g * s->dk);
+    double keys = (double)(s->s * s->g * s->dk),
+           means = (double)(plan->compressed * s->g * s->dk);
 
     if (plan->problem->backward)
         return (struct sps_cost){0};
-    return (struct sps_cost){
-        .flops = keys,
-        .bytes = keys * (double)sps_dtype_size(plan->problem->dtype) + means * sizeof(float)};
+    return (struct sps_cost){.flops = keys,
+                             .bytes =
+                                 keys * (double)sps_dtype_size(plan->problem->dtype) +
+                                 means * sizeof(float)};
 }
 
-static void cost(const struct sps_plan *plan, struct sps_pairs pairs, struct sps_cost *cost)
+static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
+                 struct sps_cost *cost)
 {
     double scored = sps_compress_pairs(plan) * (double)plan->problem->shape.h;
 
@@ -61,8 +64,8 @@ static enum sps_status begin(struct sps_call *call)
     const struct sps_problem *p = call->plan->problem;
 
     SPS_RUN(call, SPS_STAGE_COMPRESS,
-            call->dev->kernels.compress_mean(call->dev, &p->shape, &p->in.k, &call->plan->by,
-                                             call->fixed));
+            call->dev->kernels.compress_mean(call->dev, &p->shape, &p->in.k,
+                                             &call->plan->by, call->fixed));
     return SPS_OK;
 }
 
@@ -74,13 +77,13 @@ static enum sps_status select(struct sps_call *call, struct sps_rows rows)
 
     if (kernels->gate_select) {
         SPS_RUN(call, SPS_STAGE_SCORE,
-                kernels->gate_select(call->dev, &p->shape, &p->in.q, call->fixed, &plan->by,
-                                     &plan->rule, rows, &call->index));
+                kernels->gate_select(call->dev, &p->shape, &p->in.q, call->fixed,
+                                     &plan->by, &plan->rule, rows, &call->index));
         return SPS_OK;
     }
     SPS_RUN(call, SPS_STAGE_SCORE,
-            kernels->gate(call->dev, &p->shape, &p->in.q, call->fixed,
-                          &plan->by, rows, call->scratch));
+            kernels->gate(call->dev, &p->shape, &p->in.q, call->fixed, &plan->by, rows,
+                          call->scratch));
     return sps_select_topk(call, rows);
 }
 

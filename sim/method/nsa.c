@@ -7,26 +7,27 @@
 
 static const struct sps_option table[] = {
 #define AT(field) offsetof(struct nsa_options, field)
-    {"compress_block", SPS_OPT_INT, SPS_LIST_AXIS, AT(l), "32", 1, 4096, NULL, "cmp_block",
-     "tokens a compressed key covers (l)"},
-    {"compress_stride", SPS_OPT_INT, SPS_LIST_AXIS, AT(u), "16", 1, 4096, NULL, "cmp_stride",
-     "tokens between compressed keys (u); divides both blocks"},
+    {"compress_block", SPS_OPT_INT, SPS_LIST_AXIS, AT(l), "32", 1, 4096, NULL,
+     "cmp_block", "tokens a compressed key covers (l)"},
+    {"compress_stride", SPS_OPT_INT, SPS_LIST_AXIS, AT(u), "16", 1, 4096, NULL,
+     "cmp_stride", "tokens between compressed keys (u); divides both blocks"},
     {"compress", SPS_OPT_CHOICE, SPS_LIST_AXIS, AT(compress), "mean", 0, 0, "mean|linear",
      "compress", "how l keys become one; linear takes w_k, w_v, pe_k from the data"},
-    {"select_block", SPS_OPT_INT, SPS_LIST_AXIS, AT(block), "64", 1, 4096, NULL, "slc_block",
-     "tokens a selected block (l')"},
-    {"select_count", SPS_OPT_INT, SPS_LIST_AXIS, AT(count), "16", 1, 65536, NULL, "slc_count",
-     "blocks kept, forced ones included (n)"},
-    {"init_blocks", SPS_OPT_INT, SPS_LIST_AXIS, AT(init), "1", 0, 65536, NULL, "init_blocks",
-     "first blocks that are always kept"},
-    {"local_blocks", SPS_OPT_INT, SPS_LIST_AXIS, AT(local), "2", 0, 65536, NULL, "local_blocks",
-     "own block and predecessors always kept; 0: the own block competes"},
+    {"select_block", SPS_OPT_INT, SPS_LIST_AXIS, AT(block), "64", 1, 4096, NULL,
+     "slc_block", "tokens a selected block (l')"},
+    {"select_count", SPS_OPT_INT, SPS_LIST_AXIS, AT(count), "16", 1, 65536, NULL,
+     "slc_count", "blocks kept, forced ones included (n)"},
+    {"init_blocks", SPS_OPT_INT, SPS_LIST_AXIS, AT(init), "1", 0, 65536, NULL,
+     "init_blocks", "first blocks that are always kept"},
+    {"local_blocks", SPS_OPT_INT, SPS_LIST_AXIS, AT(local), "2", 0, 65536, NULL,
+     "local_blocks", "own block and predecessors always kept; 0: the own block competes"},
     {"window", SPS_OPT_SIZE, SPS_LIST_AXIS, AT(window), "512", 0, 1 << 30, NULL, "window",
      "latest keys of the window branch, tokens; 0: no such branch"},
-    {"gate", SPS_OPT_CHOICE, SPS_LIST_AXIS, AT(gate), "auto", 0, 0, "auto|equal|fit", NULL,
+    {"gate", SPS_OPT_CHOICE, SPS_LIST_AXIS, AT(gate), "auto", 0, 0, "auto|equal|fit",
+     NULL,
      "branch weights: the data's if it has them, 1/3 each, or fitted to full attention"},
-    {"combine", SPS_OPT_CHOICE, SPS_LIST_AXIS, AT(combine), "gate", 0, 0, "gate|union", NULL,
-     "gated branches, or one softmax over chosen blocks and window together"},
+    {"combine", SPS_OPT_CHOICE, SPS_LIST_AXIS, AT(combine), "gate", 0, 0, "gate|union",
+     NULL, "gated branches, or one softmax over chosen blocks and window together"},
     {0},
 #undef AT
 };
@@ -48,11 +49,13 @@ static enum sps_status check(const struct sps_plan *plan)
                         "select_block %lld",
                         (long long)o->u, (long long)o->l, (long long)o->block);
     if (o->count < o->init + o->local)
-        return sps_fail(SPS_ECONFIG,
-                        "nsa: select_count %lld is below init_blocks + local_blocks = %lld",
-                        (long long)o->count, (long long)(o->init + o->local));
+        return sps_fail(
+            SPS_ECONFIG,
+            "nsa: select_count %lld is below init_blocks + local_blocks = %lld",
+            (long long)o->count, (long long)(o->init + o->local));
     if (o->compress == NSA_LINEAR && (!extra->w_k.data || !extra->w_v.data))
-        return sps_fail(SPS_ENOTSUP, "nsa: compress linear needs w_k and w_v in the data");
+        return sps_fail(SPS_ENOTSUP,
+                        "nsa: compress linear needs w_k and w_v in the data");
     return SPS_OK;
 }
 
@@ -84,8 +87,9 @@ static struct sps_cost compress_cost(const struct sps_plan *plan)
                                           (o->compress == NSA_LINEAR ? 2 : 1),
                                  .bytes = (read + wrote) * sizeof(float)};
     return (struct sps_cost){.flops = read * per_read,
-                             .bytes = read * (double)sps_dtype_size(plan->problem->dtype) +
-                                      wrote * sizeof(float)};
+                             .bytes =
+                                 read * (double)sps_dtype_size(plan->problem->dtype) +
+                                 wrote * sizeof(float)};
 }
 
 /* Forward three products and sums, backward three of each kind (d_part, dgate). */
@@ -106,7 +110,8 @@ static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
     const struct sps_shape *s = &plan->problem->shape;
     bool compressed = !is_union(plan) || !plan->problem->backward;
 
-    cost[SPS_STAGE_ATTEND] = sps_cost_attend(plan, is_union(plan) ? pairs.both : pairs.index);
+    cost[SPS_STAGE_ATTEND] =
+        sps_cost_attend(plan, is_union(plan) ? pairs.both : pairs.index);
     if (compressed) {
         cost[SPS_STAGE_COMPRESS] = compress_cost(plan);
         cost[SPS_STAGE_SCORE] =
@@ -146,11 +151,10 @@ static enum sps_status plan(struct sps_plan *plan)
     SPS_TRY(check(plan));
     SPS_TRY(nsa_need_backward(plan));
     SPS_TRY(sps_compress_plan(plan, o->l, o->u));
-    sps_select_plan(plan, plan->problem->shape.g,
-                    (struct sps_rule){.block = o->block,
-                                      .count = o->count,
-                                      .init = o->init,
-                                      .local = o->local});
+    sps_select_plan(
+        plan, plan->problem->shape.g,
+        (struct sps_rule){
+            .block = o->block, .count = o->count, .init = o->init, .local = o->local});
     if (plan->dev->kernels.compressed_select)
         plan->row_bytes = 0;
     plan->band.window = o->window;
@@ -200,14 +204,14 @@ static enum sps_status select(struct sps_call *call, struct sps_rows rows)
     if (kernels->compressed_select) {
         SPS_RUN(call, SPS_STAGE_SCORE,
                 kernels->compressed_select(call->dev, &p->shape, &p->in.q, work.k_cmp,
-                                           work.v_cmp, &plan->by, &plan->rule, rows, work.o_cmp,
-                                           work.lse_cmp, &call->index));
+                                           work.v_cmp, &plan->by, &plan->rule, rows,
+                                           work.o_cmp, work.lse_cmp, &call->index));
         return SPS_OK;
     }
     SPS_RUN(call, SPS_STAGE_SCORE,
             kernels->compressed(call->dev, &p->shape, &p->in.q, work.k_cmp, work.v_cmp,
-                                &plan->by, plan->index_block, rows, work.o_cmp, work.lse_cmp,
-                                call->scratch));
+                                &plan->by, plan->index_block, rows, work.o_cmp,
+                                work.lse_cmp, call->scratch));
     return sps_select_topk(call, rows);
 }
 
@@ -223,12 +227,12 @@ static enum sps_status attend(struct sps_call *call, struct sps_rows rows)
         return sps_select_attend(call, rows);
     nsa_cut(plan, call->fixed, &work);
     SPS_RUN(call, SPS_STAGE_ATTEND,
-            kernels->attend(call->dev, &p->shape, &p->in, &call->index, &none, rows, work.o_slc,
-                            work.lse_slc));
+            kernels->attend(call->dev, &p->shape, &p->in, &call->index, &none, rows,
+                            work.o_slc, work.lse_slc));
     if (plan->band.window)
         SPS_RUN(call, SPS_STAGE_WINDOW,
-                kernels->dense(call->dev, &p->shape, &p->in, &plan->band, rows, work.o_win,
-                               work.lse_win));
+                kernels->dense(call->dev, &p->shape, &p->in, &plan->band, rows,
+                               work.o_win, work.lse_win));
     SPS_RUN(call, SPS_STAGE_COMBINE, nsa_combine(call, &work, NULL, rows));
     return SPS_OK;
 }

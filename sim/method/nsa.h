@@ -15,12 +15,12 @@ struct nsa_options {
 
 /* Views into the fixed workspace of a call. */
 struct nsa_work {
-    float *k_cmp, *v_cmp;            /* [m,g,dk], [m,g,dv] */
-    float *o_cmp, *o_slc, *o_win;    /* [t,h,dv] */
+    float *k_cmp, *v_cmp;               /* [m,g,dk], [m,g,dv] */
+    float *o_cmp, *o_slc, *o_win;       /* [t,h,dv] */
     float *lse_cmp, *lse_slc, *lse_win; /* [t,h] */
-    float *gate;                     /* [t,h,3], when fitted */
-    float *d_part[NSA_BRANCHES];     /* [t,h,dv], for backward */
-    float *dgate;                    /* [t,h,3], for backward */
+    float *gate;                        /* [t,h,3], when fitted */
+    float *d_part[NSA_BRANCHES];        /* [t,h,dv], for backward */
+    float *dgate;                       /* [t,h,3], for backward */
 };
 
 /* Views into call->gradients. */

@@ -20,7 +20,8 @@ size_t nsa_cut(const struct sps_plan *plan, void *base, struct nsa_work *work)
     work->lse_cmp = sps_arena_take(base, &used, row);
     work->lse_slc = sps_arena_take(base, &used, row);
     work->lse_win = sps_arena_take(base, &used, row);
-    work->gate = nsa_fits(plan->options) ? sps_arena_take(base, &used, row * NSA_BRANCHES) : NULL;
+    work->gate =
+        nsa_fits(plan->options) ? sps_arena_take(base, &used, row * NSA_BRANCHES) : NULL;
     work->dgate = NULL;
     if (!plan->problem->backward)
         return used;
@@ -57,8 +58,8 @@ bool nsa_fits(const void *options)
 }
 
 /* LAPACK: solve the symmetric positive definite a x = b; column major. */
-extern void dposv_(const char *uplo, const int *n, const int *nrhs, double *a, const int *lda,
-                   double *b, const int *ldb, int *info);
+extern void dposv_(const char *uplo, const int *n, const int *nrhs, double *a,
+                   const int *lda, double *b, const int *ldb, int *info);
 
 /* Normal equations of one head, summed over the rows given. */
 struct normal {
@@ -117,7 +118,8 @@ static enum sps_status gather(struct sps_call *call, const struct nsa_work *work
 }
 
 /* The same three constants for every row of a head: gate[t,h,3] to the device. */
-static enum sps_status broadcast(struct sps_call *call, const struct normal *eq, float *gate)
+static enum sps_status broadcast(struct sps_call *call, const struct normal *eq,
+                                 float *gate)
 {
     const struct sps_shape *s = &call->plan->problem->shape;
     size_t row = (size_t)(s->h * NSA_BRANCHES);
@@ -128,8 +130,8 @@ static enum sps_status broadcast(struct sps_call *call, const struct normal *eq,
     for (int64_t r = 0; r < s->t; r++)
         for (size_t i = 0; i < row; i++)
             *out++ = (float)eq[i / NSA_BRANCHES].b[i % NSA_BRANCHES];
-    enum sps_status status = call->dev->backend->upload(call->dev, gate, all,
-                                                        (size_t)s->t * row * sizeof(float));
+    enum sps_status status = call->dev->backend->upload(
+        call->dev, gate, all, (size_t)s->t * row * sizeof(float));
     free(all);
     return status;
 }

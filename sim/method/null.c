@@ -15,7 +15,8 @@ static enum sps_status attend(struct sps_call *call, struct sps_rows rows)
     return SPS_OK;
 }
 
-static void cost(const struct sps_plan *plan, struct sps_pairs pairs, struct sps_cost *cost)
+static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
+                 struct sps_cost *cost)
 {
     (void)plan, (void)pairs, (void)cost;
 }

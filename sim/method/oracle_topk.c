@@ -1,11 +1,13 @@
 /* oracle_topk.c - the blocks with most true attention mass: what no selector can beat. */
 #include "sim/method/select.h"
 
-static void cost(const struct sps_plan *plan, struct sps_pairs pairs, struct sps_cost *cost)
+static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
+                 struct sps_cost *cost)
 {
     const struct sps_shape *shape = &plan->problem->shape;
 
-    cost[SPS_STAGE_SCORE] = sps_cost_score(plan, sps_shape_pairs(shape) * (double)shape->h);
+    cost[SPS_STAGE_SCORE] =
+        sps_cost_score(plan, sps_shape_pairs(shape) * (double)shape->h);
     cost[SPS_STAGE_ATTEND] = sps_cost_attend(plan, pairs.both);
 }
 

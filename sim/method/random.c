@@ -1,7 +1,8 @@
 /* random.c - the own block and k-1 seeded others: the floor of every selector. */
 #include "sim/method/select.h"
 
-static void cost(const struct sps_plan *plan, struct sps_pairs pairs, struct sps_cost *cost)
+static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
+                 struct sps_cost *cost)
 {
     cost[SPS_STAGE_ATTEND] = sps_cost_attend(plan, pairs.both);
 }
@@ -17,9 +18,9 @@ static enum sps_status select(struct sps_call *call, struct sps_rows rows)
     const struct sps_plan *plan = call->plan;
 
     SPS_RUN(call, SPS_STAGE_SCORE,
-            call->dev->kernels.noise(call->dev, &plan->problem->shape, plan->problem->seed,
-                                     plan->index_block, plan->index_heads, rows,
-                                     call->scratch));
+            call->dev->kernels.noise(call->dev, &plan->problem->shape,
+                                     plan->problem->seed, plan->index_block,
+                                     plan->index_heads, rows, call->scratch));
     return sps_select_topk(call, rows);
 }
 

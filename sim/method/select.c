@@ -31,8 +31,8 @@ double sps_compress_pairs(const struct sps_plan *plan)
 
     for (int64_t i = 0; i < shape->n; i++)
         for (int64_t r = shape->cu_q[i]; r < shape->cu_q[i + 1]; r++)
-            pairs += (double)sps_compressed_visible(sps_shape_pos(shape, i, r), plan->by.l,
-                                                    plan->by.u);
+            pairs += (double)sps_compressed_visible(sps_shape_pos(shape, i, r),
+                                                    plan->by.l, plan->by.u);
     return pairs;
 }
 
@@ -133,7 +133,8 @@ static struct sps_cost backward_cost(const struct sps_plan *plan, double pairs)
 struct sps_cost sps_cost_attend(const struct sps_plan *plan, double pairs)
 {
     const struct sps_shape *s = &plan->problem->shape;
-    double size = (double)sps_dtype_size(plan->problem->dtype), sum = (double)(s->dk + s->dv);
+    double size = (double)sps_dtype_size(plan->problem->dtype),
+           sum = (double)(s->dk + s->dv);
     double group = (double)s->h / (double)s->g;
 
     if (plan->problem->backward)
@@ -159,12 +160,12 @@ struct sps_cost sps_cost_score(const struct sps_plan *plan, double pairs)
 }
 
 const struct sps_option sps_shared_options[] = {
-    {"block", SPS_OPT_SIZE, SPS_LIST_AXIS, offsetof(struct sps_shared, block), "64", 1, 1 << 20,
-     NULL, NULL, "tokens a block"},
-    {"topk", SPS_OPT_INT, SPS_LIST_AXIS, offsetof(struct sps_shared, topk), "16", 1, 65536, NULL,
-     NULL, "blocks kept, the own one included"},
-    {"share", SPS_OPT_CHOICE, SPS_LIST_AXIS, offsetof(struct sps_shared, share), "head", 0, 0,
-     "head|group", NULL, "one choice per query head, or one per key/value head"},
+    {"block", SPS_OPT_SIZE, SPS_LIST_AXIS, offsetof(struct sps_shared, block), "64", 1,
+     1 << 20, NULL, NULL, "tokens a block"},
+    {"topk", SPS_OPT_INT, SPS_LIST_AXIS, offsetof(struct sps_shared, topk), "16", 1,
+     65536, NULL, NULL, "blocks kept, the own one included"},
+    {"share", SPS_OPT_CHOICE, SPS_LIST_AXIS, offsetof(struct sps_shared, share), "head",
+     0, 0, "head|group", NULL, "one choice per query head, or one per key/value head"},
     {0},
 };
 

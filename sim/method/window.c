@@ -6,10 +6,10 @@ struct options {
 };
 
 static const struct sps_option table[] = {
-    {"window", SPS_OPT_SIZE, SPS_LIST_AXIS, offsetof(struct options, window), "512", 1, 1 << 30,
-     NULL, "window", "latest keys kept, the own one included, tokens"},
-    {"sink", SPS_OPT_SIZE, SPS_LIST_AXIS, offsetof(struct options, sink), "0", 0, 1 << 30, NULL,
-     "sink", "first keys kept, tokens"},
+    {"window", SPS_OPT_SIZE, SPS_LIST_AXIS, offsetof(struct options, window), "512", 1,
+     1 << 30, NULL, "window", "latest keys kept, the own one included, tokens"},
+    {"sink", SPS_OPT_SIZE, SPS_LIST_AXIS, offsetof(struct options, sink), "0", 0, 1 << 30,
+     NULL, "sink", "first keys kept, tokens"},
     {0},
 };
 
@@ -50,8 +50,8 @@ static enum sps_status attend(struct sps_call *call, struct sps_rows rows)
     const struct sps_problem *p = call->plan->problem;
 
     SPS_RUN(call, SPS_STAGE_WINDOW,
-            call->dev->kernels.dense(call->dev, &p->shape, &p->in, &call->plan->band, rows,
-                                     call->o, call->lse));
+            call->dev->kernels.dense(call->dev, &p->shape, &p->in, &call->plan->band,
+                                     rows, call->o, call->lse));
     return SPS_OK;
 }
 
@@ -67,7 +67,8 @@ static enum sps_status backward(struct sps_call *call, struct sps_rows rows)
     return SPS_OK;
 }
 
-static void cost(const struct sps_plan *plan, struct sps_pairs pairs, struct sps_cost *cost)
+static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
+                 struct sps_cost *cost)
 {
     cost[SPS_STAGE_WINDOW] = sps_cost_attend(plan, pairs.both);
 }

@@ -6,10 +6,10 @@
 #include <stdint.h>
 
 struct sps_difference {
-    int64_t count;      /* elements compared */
+    int64_t count; /* elements compared */
     double max_abs, rel_l2, cosine;
-    int64_t worst;      /* element of max_abs, or of the first NaN or other infinity */
-    bool masks_equal;   /* the same elements are -inf, and none is NaN or +inf */
+    int64_t worst;    /* element of max_abs, or of the first NaN or other infinity */
+    bool masks_equal; /* the same elements are -inf, and none is NaN or +inf */
 };
 
 /* expected and got, element by element; keep[i / group] false leaves a group of elements

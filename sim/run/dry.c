@@ -14,7 +14,8 @@ struct sketch {
 };
 
 /* A generated set by its numbers alone: 1M tokens need no memory to plan. */
-static enum sps_status sketch_synthetic(const struct sps_synthetic *spec, struct sps_data *d)
+static enum sps_status sketch_synthetic(const struct sps_synthetic *spec,
+                                        struct sps_data *d)
 {
     int64_t t = spec->queries ? spec->queries : spec->length;
     void *mem;
@@ -104,9 +105,11 @@ static enum sps_status dry_point(const struct sps_point *point, struct sps_devic
     if (status == SPS_OK) {
         all = (struct sps_take){.kv_heads = sketch.data.g,
                                 .backward = point->phase == SPS_BACKWARD};
-        status = sps_plan_make(point->method, point->options, &sketch.problem, dev, &plan);
+        status =
+            sps_plan_make(point->method, point->options, &sketch.problem, dev, &plan);
         if (status == SPS_OK)
-            print_point(point, &plan, sps_input_bytes(&sketch.data, &all, point->dtype, dev),
+            print_point(point, &plan,
+                        sps_input_bytes(&sketch.data, &all, point->dtype, dev),
                         matrix_flops, out);
         else if (status == SPS_ENOTSUP || status == SPS_ECONFIG) {
             print_label(point, out);
@@ -125,8 +128,8 @@ static enum sps_status dry_points(const struct sps_run_options *o,
     struct sps_roofs roofs = {0};
     enum sps_status status = SPS_OK;
 
-    fprintf(out, "%-36s %-28s %-5s %10s %9s %10s\n", "point", "data", "on", "flops", "MiB",
-            ">= ms");
+    fprintf(out, "%-36s %-28s %-5s %10s %9s %10s\n", "point", "data", "on", "flops",
+            "MiB", ">= ms");
     for (int64_t i = 0; status == SPS_OK && i < experiment->count; i++) {
         const struct sps_point *point = &experiment->points[i];
         const char *name = sps_backend_choose(o->backend ? o->backend : point->backend);
@@ -149,7 +152,8 @@ enum sps_status sps_dry_run(const struct sps_run_options *options, FILE *out)
 {
     struct sps_experiment experiment = {0};
 
-    SPS_TRY(sps_experiment_load(options->config, options->set, options->set_count, &experiment));
+    SPS_TRY(sps_experiment_load(options->config, options->set, options->set_count,
+                                &experiment));
     enum sps_status status = dry_points(options, &experiment, out);
     sps_experiment_free(&experiment);
     return status;

@@ -22,9 +22,9 @@ enum { SPS_ID_SIZE = 17 }; /* 16 hex digits and the NUL */
 
 struct sps_folder {
     char *path;
-    int lock;                   /* descriptor of PATH/lock, -1: none */
-    int csv[SPS_CSV_COUNT];     /* descriptors, append only */
-    char (*done)[SPS_ID_SIZE];  /* ids of finished points, sorted */
+    int lock;                  /* descriptor of PATH/lock, -1: none */
+    int csv[SPS_CSV_COUNT];    /* descriptors, append only */
+    char (*done)[SPS_ID_SIZE]; /* ids of finished points, sorted */
     int64_t done_count;
 };
 

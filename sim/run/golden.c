@@ -49,8 +49,10 @@ static enum sps_status read_offsets(struct sps_golden *golden)
     }
     for (int64_t i = 0; i < data->n; i++)
         if (data->cu_q[i] > data->cu_q[i + 1])
-            return sps_fail(SPS_ECONFIG, "cu_seqlens falls after entry %lld", (long long)i);
-    if (data->n < 1 || data->cu_q[0] || data->cu_q[data->n] != data->t || data->cu_k[data->n] != data->s)
+            return sps_fail(SPS_ECONFIG, "cu_seqlens falls after entry %lld",
+                            (long long)i);
+    if (data->n < 1 || data->cu_q[0] || data->cu_q[data->n] != data->t ||
+        data->cu_k[data->n] != data->s)
         return sps_fail(SPS_ECONFIG, "cu_seqlens does not end at %lld rows and %lld keys",
                         (long long)data->t, (long long)data->s);
     return SPS_OK;

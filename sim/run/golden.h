@@ -24,6 +24,7 @@ enum sps_status sps_golden_floats(const struct sps_golden *golden, const char *n
 
 /* The expected selection as lists of `width` units per (row, head), ascending, -1
  * padded (list owned by the caller); list NULL when the file has none. */
-enum sps_status sps_golden_index(const struct sps_golden *golden, struct sps_index *index);
+enum sps_status sps_golden_index(const struct sps_golden *golden,
+                                 struct sps_index *index);
 
 #endif

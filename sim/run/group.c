@@ -240,8 +240,8 @@ static enum sps_status make_inputs(struct sps_group *group, struct sps_part *par
     if (!group->measure.time)
         return sps_input_make(&group->data, &some, group->dtype, group->seed, &group->dev,
                               &part->input);
-    SPS_TRY(sps_input_make(&group->data, &part->take, group->dtype, group->seed, &group->dev,
-                           &part->input));
+    SPS_TRY(sps_input_make(&group->data, &part->take, group->dtype, group->seed,
+                           &group->dev, &part->input));
     some.keys = &part->input;
     some.backward = false;
     return sps_input_make(&group->data, &some, group->dtype, group->seed, &group->dev,

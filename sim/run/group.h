@@ -15,23 +15,23 @@ struct sps_part {
     struct sps_input input;    /* every row when timing, else the measured ones */
     struct sps_input measured; /* when timing: the measured rows, keys borrowed */
     bool open;
-    float *o_full;             /* host [count,h,dv] at the measured rows */
-    struct sps_pass dense;     /* full attention over the input, when timing; has run
-                                  forward once where backward is timed */
+    float *o_full;         /* host [count,h,dv] at the measured rows */
+    struct sps_pass dense; /* full attention over the input, when timing; has run
+                              forward once where backward is timed */
     bool dense_open;
 };
 
 struct sps_group {
-    int64_t id;                /* of its points; -1: none entered */
-    bool open;                 /* dev is open */
+    int64_t id; /* of its points; -1: none entered */
+    bool open;  /* dev is open */
     struct sps_device dev;
     struct sps_data data;
     struct sps_measure measure;
     enum sps_dtype dtype;
     enum sps_phase phase; /* backward: parts have d_o, nothing is measured but cost */
     uint64_t seed;
-    int64_t *rows, count;      /* measured packed rows of the data */
-    int64_t *at;               /* where each stands in a part's input */
+    int64_t *rows, count; /* measured packed rows of the data */
+    int64_t *at;          /* where each stands in a part's input */
     struct sps_part *part;
     int64_t parts;
 };

@@ -17,11 +17,13 @@ void sps_manifest_backend(struct sps_manifest *manifest, const struct sps_device
                           const struct sps_roofs *roofs);
 
 /* A recording that was read; once per path. */
-void sps_manifest_input(struct sps_manifest *manifest, const char *path, const char *sha256);
+void sps_manifest_input(struct sps_manifest *manifest, const char *path,
+                        const char *sha256);
 
 /* Close the books and save. */
 enum sps_status sps_manifest_save(struct sps_manifest *manifest,
                                   const struct sps_folder *folder, uint64_t seed,
-                                  int64_t total, int64_t ok, int64_t failed, double wall_s);
+                                  int64_t total, int64_t ok, int64_t failed,
+                                  double wall_s);
 
 #endif

@@ -13,9 +13,10 @@ struct work {
     struct sps_pass pass;
     struct sps_index index; /* list owned */
     float *o;               /* [t,h,dv], owned */
-    int64_t *rows, *at;     /* [count] reported rows: among the measured, of the input; owned */
+    int64_t *rows,
+        *at; /* [count] reported rows: among the measured, of the input; owned */
     int64_t count;
-    float *o_full;          /* [count,h,dv]: the part's, or owned when rows are dropped */
+    float *o_full; /* [count,h,dv]: the part's, or owned when rows are dropped */
     bool own_full;
     struct sps_needle *needles; /* owned */
     int64_t needle_count;
@@ -108,8 +109,7 @@ static enum sps_status place_needles(struct work *w)
             continue;
         for (int64_t r = 0; r < group->count; r++)
             if (group->rows[r] == probe->row)
-                w->needles[w->needle_count++] =
-                    (struct sps_needle){r, head, probe->key};
+                w->needles[w->needle_count++] = (struct sps_needle){r, head, probe->key};
     }
     return SPS_OK;
 }
@@ -128,7 +128,8 @@ static enum sps_status fetch(struct work *w)
 static enum sps_status measure_quality(struct work *w, struct sps_quality *quality)
 {
     const struct sps_plan *plan = &w->pass.plan;
-    const struct sps_problem *measured = sps_part_measured(w->group, w->part - w->group->part);
+    const struct sps_problem *measured =
+        sps_part_measured(w->group, w->part - w->group->part);
     struct sps_quality_in in = {
         .dev = plan->dev,
         .shape = &measured->shape,

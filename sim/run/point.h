@@ -7,17 +7,17 @@
 
 struct sps_outcome {
     struct sps_quality quality;
-    struct sps_pairs pairs;      /* read, all rows run, all heads */
-    double causal_pairs;         /* all heads */
+    struct sps_pairs pairs; /* read, all rows run, all heads */
+    double causal_pairs;    /* all heads */
     double tile_pairs;
     struct sps_cost counted[SPS_STAGE_COUNT], model[SPS_STAGE_COUNT];
     double flops_dense;
     double density_requested;
-    double memory_predicted;     /* bytes */
-    double memory_peak;          /* bytes; NaN: unknown */
-    double error_full_ref;       /* NaN: not asked */
-    int64_t t;                   /* rows run */
-    char note[64];               /* gates */
+    double memory_predicted;        /* bytes */
+    double memory_peak;             /* bytes; NaN: unknown */
+    double error_full_ref;          /* NaN: not asked */
+    int64_t t;                      /* rows run */
+    char note[64];                  /* gates */
     struct sps_samples *cold, *hot; /* owned; NULL: not timed */
 };
 

@@ -27,8 +27,8 @@ struct sps_input {
 /* Round the taken part to dtype, upload it; sps_input_free() ends *input, also
  * after a failure. */
 enum sps_status sps_input_make(const struct sps_data *data, const struct sps_take *take,
-                               enum sps_dtype dtype, uint64_t seed, struct sps_device *dev,
-                               struct sps_input *input);
+                               enum sps_dtype dtype, uint64_t seed,
+                               struct sps_device *dev, struct sps_input *input);
 void sps_input_free(struct sps_input *input);
 
 /* Device bytes that sps_input_make would hold. */

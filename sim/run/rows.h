@@ -10,9 +10,9 @@ enum { SPS_SCHEMA_VERSION = 1 };
 
 /* The id of a point: a hash of everything its figures depend on; input_sha256 is the
  * recording's, or "" for generated data. */
-enum sps_status sps_point_id(const struct sps_point *point, const struct sps_measure *measure,
-                             const char *backend, const char *input_sha256,
-                             char id[SPS_ID_SIZE]);
+enum sps_status sps_point_id(const struct sps_point *point,
+                             const struct sps_measure *measure, const char *backend,
+                             const char *input_sha256, char id[SPS_ID_SIZE]);
 
 /* The identity columns; the shape columns stay empty until the data is loaded. */
 void sps_rows_identify(const struct sps_point *point, const char *id, const char *backend,
@@ -20,7 +20,8 @@ void sps_rows_identify(const struct sps_point *point, const char *id, const char
 void sps_rows_shape(const struct sps_data *data, struct sps_record *record);
 
 /* Append the rows of a point that ran, or of one that could not. */
-enum sps_status sps_rows_write(const struct sps_point *point, const struct sps_group *group,
+enum sps_status sps_rows_write(const struct sps_point *point,
+                               const struct sps_group *group,
                                const struct sps_outcome *outcome,
                                const struct sps_roofs *roofs, struct sps_record *result,
                                struct sps_text rows[SPS_CSV_COUNT]);

@@ -26,7 +26,8 @@ struct sps_run_counts {
 
 /* Run every point that the folder lacks.  A point that fails is a row.
  * SPS_EINTERRUPTED: stopped on request; what is done is kept. */
-enum sps_status sps_run(const struct sps_run_options *options, struct sps_run_counts *counts);
+enum sps_status sps_run(const struct sps_run_options *options,
+                        struct sps_run_counts *counts);
 
 /* Print every point with its predicted cost and memory; run nothing. */
 enum sps_status sps_dry_run(const struct sps_run_options *options, FILE *out);

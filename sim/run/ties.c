@@ -10,8 +10,8 @@ enum sps_status sps_ties_open(const struct sps_golden *golden, struct sps_ties *
     *ties = (struct sps_ties){0};
     SPS_TRY(sps_device_open("ref", 0, &ties->dev));
     SPS_TRY(sps_input_make(&golden->data, &all, SPS_F32, 0, &ties->dev, &ties->input));
-    SPS_TRY(sps_pass_open(golden->method, golden->options, &ties->input.problem, &ties->dev,
-                          &ties->pass));
+    SPS_TRY(sps_pass_open(golden->method, golden->options, &ties->input.problem,
+                          &ties->dev, &ties->pass));
     return golden->method->begin ? golden->method->begin(&ties->pass.call) : SPS_OK;
 }
 
@@ -45,7 +45,8 @@ static double largest(const struct sps_ties *ties, int64_t row, int64_t h)
 }
 
 /* How far apart two scores a and b may be and still tie. */
-static double bound(const struct sps_ties *ties, int64_t row, int64_t head, double a, double b)
+static double bound(const struct sps_ties *ties, int64_t row, int64_t head, double a,
+                    double b)
 {
     const struct sps_plan *plan = &ties->pass.plan;
     const struct sps_shape *s = &plan->problem->shape;
@@ -55,7 +56,8 @@ static double bound(const struct sps_ties *ties, int64_t row, int64_t head, doub
     for (int64_t h = head * G; h < (head + 1) * G; h++)
         most = fmax(most, largest(ties, row, h));
     double rounding = 8 * 0x1p-24 * most;
-    return plan->method->score == SPS_SCORE_MASS ? rounding * s->scale * fmax(a, b) : rounding;
+    return plan->method->score == SPS_SCORE_MASS ? rounding * s->scale * fmax(a, b)
+                                                 : rounding;
 }
 
 static bool has(const int32_t *list, int64_t count, int32_t unit)
@@ -83,7 +85,8 @@ enum sps_status sps_ties_explain(struct sps_ties *ties, int64_t row, int64_t hea
 {
     const struct sps_plan *plan = &ties->pass.plan;
     int64_t n, m, nb = sps_shape_blocks(&plan->problem->shape, plan->index_block);
-    const int32_t *x = sps_index_list(a, row, head, &n), *y = sps_index_list(b, row, head, &m);
+    const int32_t *x = sps_index_list(a, row, head, &n),
+                  *y = sps_index_list(b, row, head, &m);
     double low = INFINITY, high = -INFINITY;
 
     *tied = false;

@@ -7,9 +7,9 @@
 enum { MARK_BEGIN = 2, MARK_END = 3 }; /* stages use 0 and 1 */
 enum { WARM_UP_MAX = 10 };
 
-#define WARM_UP_SECONDS 1.0 /* no longer than this, */
-#define WARM_UP_CHANGE 0.03 /* or until a pass takes as long as the one before */
-#define ENERGY_SECONDS 1.0  /* the counter moves in steps of up to 0.1 s */
+#define WARM_UP_SECONDS 1.0  /* no longer than this, */
+#define WARM_UP_CHANGE  0.03 /* or until a pass takes as long as the one before */
+#define ENERGY_SECONDS  1.0  /* the counter moves in steps of up to 0.1 s */
 
 static double now(void)
 {
@@ -46,8 +46,8 @@ static enum sps_status warm_up(struct sps_pass *pass, const struct sps_schedule 
 }
 
 /* Note the clocks of sample i; *keep: nothing but the power cap held them back. */
-static enum sps_status look(struct sps_device *dev, int64_t i, struct sps_samples *samples,
-                            bool *keep)
+static enum sps_status look(struct sps_device *dev, int64_t i,
+                            struct sps_samples *samples, bool *keep)
 {
     struct sps_health health;
 

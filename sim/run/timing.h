@@ -22,7 +22,7 @@ struct sps_samples {
     double sm_mhz[SPS_SAMPLES_MAX]; /* after each sample; NaN: unknown */
     uint64_t held_back;             /* enum sps_held_back of all samples */
     int64_t dropped;
-    double energy_j;                /* of one pass; 0: unknown */
+    double energy_j; /* of one pass; 0: unknown */
 };
 
 struct sps_schedule {
@@ -34,8 +34,10 @@ struct sps_schedule {
     bool energy;    /* measure joules too, where the device tells */
 };
 
-/* Warm up, then time `pass`, and `dense` between its samples unless NULL, adding to *samples. */
+/* Warm up, then time `pass`, and `dense` between its samples unless NULL, adding to
+ * *samples. */
 enum sps_status sps_time(struct sps_pass *pass, struct sps_pass *dense,
-                         const struct sps_schedule *schedule, struct sps_samples *samples);
+                         const struct sps_schedule *schedule,
+                         struct sps_samples *samples);
 
 #endif

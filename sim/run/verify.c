@@ -133,8 +133,8 @@ static enum sps_status check_selection(struct check *c)
     SPS_TRY(status);
     c->differ = lists.differ;
     bool pass = lists.wrong == 0;
-    fprintf(c->out, "  %-8s %-14s %lld of %lld lists differ, %lld beyond ties  %s\n", "index",
-            "as sets", (long long)lists.differ, (long long)(s->t * c->got.heads),
+    fprintf(c->out, "  %-8s %-14s %lld of %lld lists differ, %lld beyond ties  %s\n",
+            "index", "as sets", (long long)lists.differ, (long long)(s->t * c->got.heads),
             (long long)lists.wrong, pass ? "PASS" : "FAIL");
     *(pass ? &c->counts->passed : &c->counts->failed) += 1;
     return SPS_OK;

@@ -1,8 +1,8 @@
 /* verify.h - recompute what a golden file expects, tensor by tensor.
  *
  * The file names its method in the metadata key `kind` and its options by their
- * golden names (docs/methods.md, golden files).  Outputs are checked twice: on the file's own
- * selection, every row; end to end, on every row whose selection agrees.
+ * golden names (docs/methods.md, golden files).  Outputs are checked twice: on the file's
+ * own selection, every row; end to end, on every row whose selection agrees.
  */
 #ifndef SPS_SIM_RUN_VERIFY_H
 #define SPS_SIM_RUN_VERIFY_H

@@ -57,8 +57,16 @@ static void build(struct data *d, int64_t n, int64_t h, int64_t g, int64_t dk, i
                   int outputs)
 {
     *d = (struct data){.cu = {0, n}, .rows = {0, n}};
-    d->shape = (struct sps_shape){.h = h, .g = g, .t = n, .s = n, .dk = dk, .dv = dv, .n = 1,
-                                  .cu_q = d->cu, .cu_k = d->cu, .causal = true,
+    d->shape = (struct sps_shape){.h = h,
+                                  .g = g,
+                                  .t = n,
+                                  .s = n,
+                                  .dk = dk,
+                                  .dv = dv,
+                                  .n = 1,
+                                  .cu_q = d->cu,
+                                  .cu_k = d->cu,
+                                  .causal = true,
                                   .scale = 1 / sqrt((double)dk)};
     d->in.q = normals(n, h, dk);
     d->in.k = normals(n, g, dk);
@@ -161,14 +169,16 @@ static void nsa(int64_t n, int64_t h, int64_t g)
          MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.k, &by, k)));
     MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.v, &by, v));
     TIME("  compressed + scores + top-16 (useful flops)", 6.0 * (double)(d_ * h) * pairs,
-         MUST(gpu.kernels.compressed_select(&gpu, &d.shape, &d.in.q, k, v, &by, &rule, d.rows,
-                                            d.o[0], d.lse, &index)));
+         MUST(gpu.kernels.compressed_select(&gpu, &d.shape, &d.in.q, k, v, &by, &rule,
+                                            d.rows, d.o[0], d.lse, &index)));
     double free_flops = 4.0 * (double)(d_ * h * n) * 1024;
     TIME("  selected, own choice", free_flops,
-         MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1], d.lse)));
+         MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1],
+                                 d.lse)));
     random_lists(&d, rule, &index);
     TIME("  selected, random", free_flops,
-         MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1], d.lse)));
+         MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1],
+                                 d.lse)));
     TIME("  window 512", 4.0 * (double)(d_ * h * n) * 512,
          MUST(gpu.kernels.dense(&gpu, &d.shape, &d.in, &window, d.rows, d.o[2], d.lse)));
     TIME("  combine", 0.0,
@@ -176,14 +186,16 @@ static void nsa(int64_t n, int64_t h, int64_t g)
     TIME("  whole (mean, own choice)", 0.0, {
         MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.k, &by, k));
         MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.v, &by, v));
-        MUST(gpu.kernels.compressed_select(&gpu, &d.shape, &d.in.q, k, v, &by, &rule, d.rows,
-                                           d.o[0], d.lse, &index));
-        MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1], d.lse));
+        MUST(gpu.kernels.compressed_select(&gpu, &d.shape, &d.in.q, k, v, &by, &rule,
+                                           d.rows, d.o[0], d.lse, &index));
+        MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1],
+                                d.lse));
         MUST(gpu.kernels.dense(&gpu, &d.shape, &d.in, &window, d.rows, d.o[2], d.lse));
         MUST(gpu.kernels.combine(&gpu, &d.shape, 3, part, NULL, third, d.rows, d.o[3]));
     });
     gpu.backend->free(&gpu, w.data), gpu.backend->free(&gpu, pe.data);
-    gpu.backend->free(&gpu, k), gpu.backend->free(&gpu, v), gpu.backend->free(&gpu, index.list);
+    gpu.backend->free(&gpu, k), gpu.backend->free(&gpu, v),
+        gpu.backend->free(&gpu, index.list);
     drop(&d);
 }
 
@@ -208,12 +220,14 @@ static void moba(int64_t n, int64_t h, int64_t g, int64_t block, int64_t topk)
          MUST(gpu.kernels.gate_select(&gpu, &d.shape, &d.in.q, means, &by, &rule, d.rows,
                                       &index)));
     TIME("  attend", flops,
-         MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[0], d.lse)));
+         MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[0],
+                                 d.lse)));
     TIME("  whole", flops, {
         MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.k, &by, means));
         MUST(gpu.kernels.gate_select(&gpu, &d.shape, &d.in.q, means, &by, &rule, d.rows,
                                      &index));
-        MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[0], d.lse));
+        MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[0],
+                                d.lse));
     });
     gpu.backend->free(&gpu, means), gpu.backend->free(&gpu, index.list);
     drop(&d);

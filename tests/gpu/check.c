@@ -31,8 +31,8 @@ static void die(const char *what)
             die(#call);                                                                  \
     } while (0)
 
-static void verdict(bool ok, const char *name, const char *what, const char *impl, double got,
-                    double allowed)
+static void verdict(bool ok, const char *name, const char *what, const char *impl,
+                    double got, double allowed)
 {
     ok ? passed++ : failed++;
     if (!ok)
@@ -119,9 +119,17 @@ static void build(struct problem *p, const struct spec *spec, uint64_t seed)
             for (int64_t r = 0; r < spec->t[i]; r++)
                 p->pos[p->cu_q[i] + r] = r * spec->s[i] / spec->t[i];
     }
-    p->shape = (struct sps_shape){.h = spec->h, .g = spec->g, .t = t, .s = s, .dk = spec->dk,
-                                  .dv = spec->dv, .n = spec->n, .cu_q = p->cu_q,
-                                  .cu_k = p->cu_k, .pos = p->pos, .causal = !spec->free_rows,
+    p->shape = (struct sps_shape){.h = spec->h,
+                                  .g = spec->g,
+                                  .t = t,
+                                  .s = s,
+                                  .dk = spec->dk,
+                                  .dv = spec->dv,
+                                  .n = spec->n,
+                                  .cu_q = p->cu_q,
+                                  .cu_k = p->cu_k,
+                                  .pos = p->pos,
+                                  .causal = !spec->free_rows,
                                   .scale = 1 / sqrt((double)spec->dk)};
     p->rows = (struct sps_rows){spec->from, spec->to > 0 ? spec->to : t};
     fill(p, 1, &p->ref.in.q, &p->gpu.in.q, t, spec->h, spec->dk);
@@ -211,13 +219,15 @@ static void compare(struct problem *p, const char *what)
 static void check_dense(struct problem *p, struct sps_band band, const char *what)
 {
     poison_output(p);
-    MUST(ref.kernels.dense(&ref, &p->shape, &p->ref.in, &band, p->rows, p->ref.o, p->ref.lse));
-    MUST(gpu.kernels.dense(&gpu, &p->shape, &p->gpu.in, &band, p->rows, p->gpu.o, p->gpu.lse));
+    MUST(ref.kernels.dense(&ref, &p->shape, &p->ref.in, &band, p->rows, p->ref.o,
+                           p->ref.lse));
+    MUST(gpu.kernels.dense(&gpu, &p->shape, &p->gpu.in, &band, p->rows, p->gpu.o,
+                           p->gpu.lse));
     compare(p, what);
 }
 
-static void close_to(struct problem *p, const char *what, const float *from, const float *want,
-                     int64_t count, int64_t row, double tol)
+static void close_to(struct problem *p, const char *what, const float *from,
+                     const float *want, int64_t count, int64_t row, double tol)
 {
     float *x = fetch(from, count);
     double worst = 0;
@@ -261,12 +271,14 @@ static void free_lists(struct lists *l)
 }
 
 /* Lists that differ, and the largest relative score gap that a difference would need. */
-static int64_t differing(struct problem *p, struct lists *l, const float *scores, int64_t nb,
-                         double *gap)
+static int64_t differing(struct problem *p, struct lists *l, const float *scores,
+                         int64_t nb, double *gap)
 {
-    int64_t w = l->ref.width, lists = l->count / w, bad = 0, from = p->rows.begin * l->ref.heads;
+    int64_t w = l->ref.width, lists = l->count / w, bad = 0,
+            from = p->rows.begin * l->ref.heads;
 
-    MUST(gpu.backend->download(&gpu, l->got, l->gpu.list + from * w, (size_t)l->count * 4));
+    MUST(gpu.backend->download(&gpu, l->got, l->gpu.list + from * w,
+                               (size_t)l->count * 4));
     *gap = 0;
     for (int64_t i = 0; i < lists; i++) {
         const int32_t *a = l->got + i * w, *b = l->ref.list + (from + i) * w;
@@ -293,8 +305,8 @@ static int64_t differing(struct problem *p, struct lists *l, const float *scores
     return bad;
 }
 
-static void same_lists(struct problem *p, struct lists *l, const float *scores, int64_t nb,
-                       const char *what, double allowed)
+static void same_lists(struct problem *p, struct lists *l, const float *scores,
+                       int64_t nb, const char *what, double allowed)
 {
     double gap;
     int64_t bad = differing(p, l, scores, nb, &gap);
@@ -302,8 +314,9 @@ static void same_lists(struct problem *p, struct lists *l, const float *scores, 
     verdict(allowed > 0 ? gap <= allowed : bad == 0, p->spec.name, what, gpu.impl,
             allowed > 0 ? gap : (double)bad, allowed);
     if (bad > 0 && allowed > 0)
-        printf("note %s: %s: %lld of %lld lists differ by ties (gap %.2g)\n", p->spec.name, what,
-               (long long)bad, (long long)(l->count / l->ref.width), gap);
+        printf("note %s: %s: %lld of %lld lists differ by ties (gap %.2g)\n",
+               p->spec.name, what, (long long)bad, (long long)(l->count / l->ref.width),
+               gap);
 }
 
 /* Turn bounded lists into packed ones, attend again. */
@@ -337,7 +350,8 @@ static void check_packed(struct problem *p, const struct lists *l, struct sps_ba
 /* noise, topk with and without ties, attend with and without a band, packed. */
 static void check_index(struct problem *p, int64_t heads, int64_t block, int64_t count)
 {
-    int64_t nb = sps_shape_blocks(&p->shape, block), lists = (p->rows.end - p->rows.begin) * heads;
+    int64_t nb = sps_shape_blocks(&p->shape, block),
+            lists = (p->rows.end - p->rows.begin) * heads;
     struct sps_rule rule = {block, count, count > 2, 1};
     struct sps_band none = {false, 0, 0}, band = {false, 2 * block + 3, 5};
     float *x = host((size_t)(lists * nb) * 4), *y = device((size_t)(lists * nb) * 4), *z;
@@ -352,7 +366,8 @@ static void check_index(struct problem *p, int64_t heads, int64_t block, int64_t
     MUST(ref.kernels.noise(&ref, &p->shape, p->seed, block, heads, p->rows, x));
     MUST(gpu.kernels.noise(&gpu, &p->shape, p->seed, block, heads, p->rows, y));
     z = fetch(y, lists * nb);
-    verdict(memcmp(x, z, (size_t)(lists * nb) * 4) == 0, p->spec.name, "noise", gpu.impl, 1, 0);
+    verdict(memcmp(x, z, (size_t)(lists * nb) * 4) == 0, p->spec.name, "noise", gpu.impl,
+            1, 0);
     free(z);
     for (int ties = 0; ties < 2; ties++) {
         for (int64_t i = 0; ties && i < lists * nb; i++)
@@ -366,10 +381,10 @@ static void check_index(struct problem *p, int64_t heads, int64_t block, int64_t
                              (size_t)(p->shape.t * heads * l.ref.width) * 4));
     for (int i = 0; i < 2; i++) {
         poison_output(p);
-        MUST(ref.kernels.attend(&ref, &p->shape, &p->ref.in, &l.ref, i ? &band : &none, p->rows,
-                                p->ref.o, p->ref.lse));
-        MUST(gpu.kernels.attend(&gpu, &p->shape, &p->gpu.in, &l.gpu, i ? &band : &none, p->rows,
-                                p->gpu.o, p->gpu.lse));
+        MUST(ref.kernels.attend(&ref, &p->shape, &p->ref.in, &l.ref, i ? &band : &none,
+                                p->rows, p->ref.o, p->ref.lse));
+        MUST(gpu.kernels.attend(&gpu, &p->shape, &p->gpu.in, &l.gpu, i ? &band : &none,
+                                p->rows, p->gpu.o, p->gpu.lse));
         compare(p, i ? "attend and band" : "attend");
     }
     check_packed(p, &l, none);
@@ -381,7 +396,8 @@ static void check_index(struct problem *p, int64_t heads, int64_t block, int64_t
 static void check_mass(struct problem *p, int64_t heads, int64_t block)
 {
     int64_t nb = sps_shape_blocks(&p->shape, block), rows = p->rows.end - p->rows.begin;
-    float *x = host((size_t)(rows * heads * nb) * 4), *y = device((size_t)(rows * heads * nb) * 4);
+    float *x = host((size_t)(rows * heads * nb) * 4),
+          *y = device((size_t)(rows * heads * nb) * 4);
 
     poison(y, rows * heads * nb);
     MUST(ref.kernels.mass(&ref, &p->shape, &p->ref.in, block, heads, p->rows, x));
@@ -409,18 +425,22 @@ static void check_probs(struct problem *p)
 
 /* Differences of gate scores in units of the tie width, 8 2^-24 sum |q||mean|. */
 static void check_gate(struct problem *p, const struct sps_compression *by,
-                       const float *means, const float *from, const float *want, int64_t nb)
+                       const float *means, const float *from, const float *want,
+                       int64_t nb)
 {
-    int64_t h = p->spec.h, g = p->spec.g, d = p->spec.dk, rows = p->rows.end - p->rows.begin;
+    int64_t h = p->spec.h, g = p->spec.g, d = p->spec.dk,
+            rows = p->rows.end - p->rows.begin;
     float *x = fetch(from, rows * h * nb);
     double worst = 0;
 
     for (int64_t i = 0; i < rows * h; i++) {
-        int64_t row = p->rows.begin + i / h, sequence = sps_shape_sequence(&p->shape, row);
+        int64_t row = p->rows.begin + i / h,
+                sequence = sps_shape_sequence(&p->shape, row);
         int64_t whole = sps_shape_visible(&p->shape, sequence, row) / by->l;
         const float *q = (const float *)p->ref.in.q.data + (p->rows.begin * h + i) * d;
         for (int64_t b = 0; b < nb; b++) {
-            const float *mean = means + ((by->cu[sequence] + b) * g + i % h / (h / g)) * d;
+            const float *mean =
+                means + ((by->cu[sequence] + b) * g + i % h / (h / g)) * d;
             double sum = 1e-30, e = fabs((double)x[i * nb + b] - want[i * nb + b]);
             for (int64_t j = 0; b < whole && j < d; j++)
                 sum += fabs((double)q[j] * mean[j]);
@@ -459,8 +479,8 @@ static void check_moba(struct problem *p, int64_t block, int64_t count)
     check_gate(p, &by, means, y, x, nb);
     new_lists(p, p->spec.h, block, count, &l);
     MUST(ref.kernels.topk(&ref, &p->shape, x, &rule, p->rows, &l.ref));
-    MUST(gpu.kernels.gate_select(&gpu, &p->shape, &p->gpu.in.q, means_gpu, &by, &rule, p->rows,
-                                 &l.gpu));
+    MUST(gpu.kernels.gate_select(&gpu, &p->shape, &p->gpu.in.q, means_gpu, &by, &rule,
+                                 p->rows, &l.gpu));
     same_lists(p, &l, x, nb, "gate_select", 1e-5);
     free_lists(&l);
     free(means), free(x);
@@ -468,7 +488,8 @@ static void check_moba(struct problem *p, int64_t block, int64_t count)
 }
 
 /* Compressed keys and values by means and by a linear map, then compressed both ways. */
-static void check_nsa(struct problem *p, int64_t l, int64_t u, int64_t block, int64_t count)
+static void check_nsa(struct problem *p, int64_t l, int64_t u, int64_t block,
+                      int64_t count)
 {
     int64_t cu[5], m = sps_compressed_offsets(&p->shape, l, u, cu), g = p->spec.g;
     struct sps_compression by = {l, u, cu};
@@ -491,7 +512,8 @@ static void check_nsa(struct problem *p, int64_t l, int64_t u, int64_t block, in
     MUST(ref.kernels.compress_linear(&ref, &p->shape, &p->ref.in.k, &pe, &w, &by, k));
     MUST(gpu.kernels.compress_linear(&gpu, &p->shape, &p->gpu.in.k, &pe_gpu, &w_gpu, &by,
                                      k_gpu));
-    close_to(p, "compress_linear", k_gpu, k, m * g * dk, m * g * dk > 0 ? m * g * dk : 1, 1e-5);
+    close_to(p, "compress_linear", k_gpu, k, m * g * dk, m * g * dk > 0 ? m * g * dk : 1,
+             1e-5);
     MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.k, &by, k));
     MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.v, &by, v));
     for (int64_t i = 0; i < m * g * dk; i++)
@@ -502,15 +524,15 @@ static void check_nsa(struct problem *p, int64_t l, int64_t u, int64_t block, in
                                 p->ref.o, p->ref.lse, x));
     poison_output(p);
     poison(y, all);
-    MUST(gpu.kernels.compressed(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, &by, block, p->rows,
-                                p->gpu.o, p->gpu.lse, y));
+    MUST(gpu.kernels.compressed(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, &by, block,
+                                p->rows, p->gpu.o, p->gpu.lse, y));
     compare(p, "compressed");
     close_to(p, "compressed scores", y, x, all, nb, 2e-5);
     new_lists(p, g, block, count, &lists);
     MUST(ref.kernels.topk(&ref, &p->shape, x, &rule, p->rows, &lists.ref));
     poison_output(p);
-    MUST(gpu.kernels.compressed_select(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, &by, &rule,
-                                       p->rows, p->gpu.o, p->gpu.lse, &lists.gpu));
+    MUST(gpu.kernels.compressed_select(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, &by,
+                                       &rule, p->rows, p->gpu.o, p->gpu.lse, &lists.gpu));
     compare(p, "compressed_select");
     same_lists(p, &lists, x, nb, "compressed_select lists", 1e-5);
     free_lists(&lists);
@@ -538,9 +560,10 @@ static void check_combine(struct problem *p)
     for (int i = 0; i < 2; i++) {
         poison(p->gpu.o, all);
         struct sps_rows rows = {0, p->shape.t};
-        MUST(ref.kernels.combine(&ref, &p->shape, 3, parts, i ? gate : NULL, constant, rows, x));
-        MUST(gpu.kernels.combine(&gpu, &p->shape, 3, parts_gpu, i ? gate_gpu : NULL, constant,
-                                 rows, p->gpu.o));
+        MUST(ref.kernels.combine(&ref, &p->shape, 3, parts, i ? gate : NULL, constant,
+                                 rows, x));
+        MUST(gpu.kernels.combine(&gpu, &p->shape, 3, parts_gpu, i ? gate_gpu : NULL,
+                                 constant, rows, p->gpu.o));
         close_to(p, "combine", p->gpu.o, x, all, all, 1e-6);
     }
     free(x), free(gate), free(part);
@@ -606,7 +629,8 @@ static bool same_bits(struct problem *p, float **first)
 /* Twenty runs of every path that adds in an order, bit for bit. */
 static void check_reruns(void)
 {
-    struct spec spec = {"rerun", 1, {2048}, {2048}, 8, 4, 128, 128, SPS_BF16, .block = 64};
+    struct spec spec = {"rerun", 1,   {2048}, {2048},   8,
+                        4,       128, 128,    SPS_BF16, .block = 64};
     struct sps_band all = {true, 0, 0}, none = {false, 0, 0};
     struct problem p;
     float *first[4] = {0};
@@ -624,11 +648,12 @@ static void check_reruns(void)
         MUST(gpu.kernels.topk(&gpu, &p.shape, y, &rule, p.rows, &l[i].gpu));
     }
     for (int run = 0; run < 20; run++) {
-        MUST(gpu.kernels.dense(&gpu, &p.shape, &p.gpu.in, &all, p.rows, p.gpu.o, p.gpu.lse));
+        MUST(gpu.kernels.dense(&gpu, &p.shape, &p.gpu.in, &all, p.rows, p.gpu.o,
+                               p.gpu.lse));
         same[0] &= same_bits(&p, &first[0]);
         for (int i = 0; i < 2; i++) {
-            MUST(gpu.kernels.attend(&gpu, &p.shape, &p.gpu.in, &l[i].gpu, &none, p.rows, p.gpu.o,
-                                    p.gpu.lse));
+            MUST(gpu.kernels.attend(&gpu, &p.shape, &p.gpu.in, &l[i].gpu, &none, p.rows,
+                                    p.gpu.o, p.gpu.lse));
             same[1 + i] &= same_bits(&p, &first[1 + i]);
         }
         MUST(gpu.kernels.mass(&gpu, &p.shape, &p.gpu.in, 64, 4, p.rows, p.gpu.o));
@@ -659,8 +684,8 @@ static void check_nan(void)
     x[(250 * 2 + 1) * nb + 3] = NAN;
     MUST(gpu.backend->upload(&gpu, y, x, (size_t)all * 4));
     enum sps_status status = gpu.kernels.topk(&gpu, &p.shape, y, &rule, p.rows, &l.gpu);
-    verdict(status == SPS_ENUMERIC && strstr(sps_error(), "row 250, head 1"), "nan", sps_error(),
-            gpu.impl, status, SPS_ENUMERIC);
+    verdict(status == SPS_ENUMERIC && strstr(sps_error(), "row 250, head 1"), "nan",
+            sps_error(), gpu.impl, status, SPS_ENUMERIC);
     free_lists(&l);
     free(x);
     gpu.backend->free(&gpu, y);
@@ -669,7 +694,11 @@ static void check_nan(void)
 
 /* ---- shapes ---- */
 
-#define ONE(t, s) 1, {t}, {s}
+#define ONE(t, s)                                                                        \
+    1, {t},                                                                              \
+    {                                                                                    \
+        s                                                                                \
+    }
 
 static const struct spec edges[] = {
     {"s 1", ONE(1, 1), 4, 2, 128, 128, SPS_BF16, .block = 64},
@@ -686,15 +715,27 @@ static const struct spec edges[] = {
     {"not causal", ONE(77, 201), 4, 2, 128, 128, SPS_BF16, true, .block = 64},
     {"G 64", ONE(40, 300), 64, 1, 128, 128, SPS_BF16, .block = 64},
     {"G 3", ONE(50, 260), 6, 2, 64, 64, SPS_F16, .block = 64},
-    {"range", ONE(300, 300), 4, 1, 128, 128, SPS_BF16, .block = 64, .from = 100, .to = 201},
+    {"range", ONE(300, 300), 4, 1, 128, 128, SPS_BF16, .block = 64, .from = 100,
+     .to = 201},
 };
 
 static const struct spec larger[] = {
-    {"s 4095", ONE(4095, 4095), 2, 1, 128, 128, SPS_BF16, .block = 64, .from = 3900, .to = 4095},
-    {"s 65537", ONE(65537, 65537), 2, 1, 128, 128, SPS_BF16, .block = 64, .from = 65500, .to = 65537},
+    {"s 4095", ONE(4095, 4095), 2, 1, 128, 128, SPS_BF16, .block = 64, .from = 3900,
+     .to = 4095},
+    {"s 65537", ONE(65537, 65537), 2, 1, 128, 128, SPS_BF16, .block = 64, .from = 65500,
+     .to = 65537},
     {"decode 65537", 2, {1, 3}, {65537, 777}, 16, 2, 128, 128, SPS_BF16, .block = 64},
     {"G 1, 2048", ONE(2048, 2048), 2, 2, 128, 128, SPS_BF16, .block = 32},
-    {"G 2, packed", 3, {1500, 200, 700}, {1500, 300, 700}, 4, 2, 64, 64, SPS_F16, .block = 64},
+    {"G 2, packed",
+     3,
+     {1500, 200, 700},
+     {1500, 300, 700},
+     4,
+     2,
+     64,
+     64,
+     SPS_F16,
+     .block = 64},
     {"d 256, 1200", ONE(1200, 1200), 2, 2, 256, 256, SPS_F16, .block = 64},
     {"d 192, 1200", ONE(1200, 1200), 2, 2, 192, 128, SPS_F16, .block = 64},
     {"G 16, 1500", ONE(1500, 1500), 16, 1, 128, 128, SPS_BF16, .block = 64},
@@ -710,9 +751,11 @@ static int64_t pick(uint64_t seed, uint64_t i, int64_t low, int64_t high)
 
 static void check_random(uint64_t seed)
 {
-    static const int64_t dims[][2] = {{64, 64}, {128, 128}, {192, 128}, {256, 256}, {96, 96}};
+    static const int64_t dims[][2] = {
+        {64, 64}, {128, 128}, {192, 128}, {256, 256}, {96, 96}};
     static const int64_t groups[] = {1, 2, 4, 8, 16, 5};
-    int64_t g = pick(seed, 0, 1, 3), group = groups[pick(seed, 1, 0, 5)], d = pick(seed, 2, 0, 4);
+    int64_t g = pick(seed, 0, 1, 3), group = groups[pick(seed, 1, 0, 5)],
+            d = pick(seed, 2, 0, 4);
     struct spec s = {.name = "random", .n = pick(seed, 3, 1, 3), .h = g * group, .g = g};
     static char name[64];
 
@@ -733,22 +776,33 @@ static void check_random(uint64_t seed)
 static void check_big(void)
 {
     int64_t t = 132000, h = 128, d = 128, s = 132000, g = 1, rows = 24;
-    struct spec spec = {"big", ONE(132000, 132000), 128, 1, 128, 128, SPS_BF16, .block = 64};
+    struct spec spec = {"big",    ONE(132000, 132000), 128, 1, 128, 128,
+                        SPS_BF16, .block = 64};
     struct problem p = {.spec = spec, .seed = 7, .tol = 6e-3};
     struct sps_tensor q, q_gpu;
     struct sps_band all = {true, 0, 0}, none = {false, 0, 0};
     struct lists l;
 
     p.cu_q[1] = t, p.cu_k[1] = s;
-    p.shape = (struct sps_shape){.h = h, .g = g, .t = t, .s = s, .dk = d, .dv = d, .n = 1,
-                                 .cu_q = p.cu_q, .cu_k = p.cu_k, .causal = true, .scale = 0.1};
+    p.shape = (struct sps_shape){.h = h,
+                                 .g = g,
+                                 .t = t,
+                                 .s = s,
+                                 .dk = d,
+                                 .dv = d,
+                                 .n = 1,
+                                 .cu_q = p.cu_q,
+                                 .cu_k = p.cu_k,
+                                 .causal = true,
+                                 .scale = 0.1};
     p.rows = (struct sps_rows){t - rows, t};
     fill(&p, 1, &q, &q_gpu, rows, h, d);
     fill(&p, 2, &p.ref.in.k, &p.gpu.in.k, s, g, d);
     fill(&p, 3, &p.ref.in.v, &p.gpu.in.v, s, g, d);
     p.ref.in.q = sps_tensor_view(host((size_t)(t * h * d) * 4), SPS_F32, t, h, d, 1);
     p.gpu.in.q = sps_tensor_view(device((size_t)(t * h * d) * 2), SPS_BF16, t, h, d, 1);
-    memcpy((float *)p.ref.in.q.data + (t - rows) * h * d, q.data, (size_t)(rows * h * d) * 4);
+    memcpy((float *)p.ref.in.q.data + (t - rows) * h * d, q.data,
+           (size_t)(rows * h * d) * 4);
     uint16_t *half = host((size_t)(rows * h * d) * 2);
     sps_from_f32(q.data, rows * h * d, SPS_BF16, half);
     MUST(gpu.backend->upload(&gpu, (uint16_t *)p.gpu.in.q.data + (t - rows) * h * d, half,

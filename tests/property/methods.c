@@ -22,12 +22,18 @@ static const struct setting {
     {"full", {{0}}, true},
     {"window", {{"window", "7"}, {"sink", "2"}}, true},
     {"nsa",
-     {{"compress_block", "8"}, {"compress_stride", "4"}, {"select_block", "8"},
-      {"select_count", "4"}, {"window", "5"}},
+     {{"compress_block", "8"},
+      {"compress_stride", "4"},
+      {"select_block", "8"},
+      {"select_count", "4"},
+      {"window", "5"}},
      false},
     {"nsa",
-     {{"compress_block", "4"}, {"compress_stride", "4"}, {"select_block", "16"},
-      {"select_count", "3"}, {"combine", "union"}},
+     {{"compress_block", "4"},
+      {"compress_stride", "4"},
+      {"select_block", "16"},
+      {"select_count", "3"},
+      {"combine", "union"}},
      true},
     {"moba", {{"block", "8"}, {"topk", "3"}}, true},
     {"moba", {{"block", "32"}, {"topk", "2"}}, true},
@@ -76,10 +82,13 @@ static bool run_open(const struct setting *setting, const char *backend, uint64_
     *run = (struct run){0};
     problem_make(seed, &run->problem);
     run->problem.shape.causal = true;
-    run->input = (struct sps_problem){
-        .shape = run->problem.shape, .in = run->problem.in, .dtype = SPS_F32, .seed = seed};
+    run->input = (struct sps_problem){.shape = run->problem.shape,
+                                      .in = run->problem.in,
+                                      .dtype = SPS_F32,
+                                      .seed = seed};
     run->count = run->input.shape.t * run->input.shape.h * run->input.shape.dv;
-    bool ok = set_options(run, setting) && sps_device_open(backend, 2, &run->dev) == SPS_OK &&
+    bool ok = set_options(run, setting) &&
+              sps_device_open(backend, 2, &run->dev) == SPS_OK &&
               sps_pass_open(sps_method_find(setting->method), run->options, &run->input,
                             &run->dev, &run->pass) == SPS_OK &&
               run_again(run);
@@ -98,7 +107,8 @@ static void run_close(struct run *run)
     free(run->index.list);
 }
 
-static void report(const struct setting *setting, const char *backend, const struct run *run)
+static void report(const struct setting *setting, const char *backend,
+                   const struct run *run)
 {
     printf("# %s on %s\n", setting->method, backend);
     problem_print(&run->problem);
@@ -120,7 +130,8 @@ static void for_all(bool (*holds)(const struct setting *, struct run *))
             }
 }
 
-/* How much of a constant v survives in row r: gates of the branches that read something. */
+/* How much of a constant v survives in row r: gates of the branches that read something.
+ */
 static float survives(const struct setting *setting, const struct run *run, int64_t r)
 {
     const struct sps_shape *s = &run->input.shape;
@@ -130,7 +141,8 @@ static float survives(const struct setting *setting, const struct run *run, int6
         return 0;
     if (setting->single)
         return 1;
-    bool compressed = sps_compressed_visible(pos, run->pass.plan.by.l, run->pass.plan.by.u) > 0;
+    bool compressed =
+        sps_compressed_visible(pos, run->pass.plan.by.l, run->pass.plan.by.u) > 0;
     return (compressed ? 3 : 2) / 3.0f;
 }
 
@@ -189,10 +201,11 @@ static bool future_is_not_read(const struct setting *setting, struct run *run)
     for (int64_t r = 0; same && r < s->t; r++) {
         if (sps_shape_pos(s, sps_shape_sequence(s, r), r) > cut)
             continue;
-        same = same_bits(before + r * row, run->pass.call.o + r * row,
-                         row * (int64_t)sizeof(float)) &&
-               (!index.list || same_bits(index.list + r * lists, run->index.list + r * lists,
-                                         lists * (int64_t)sizeof(int32_t)));
+        same =
+            same_bits(before + r * row, run->pass.call.o + r * row,
+                      row * (int64_t)sizeof(float)) &&
+            (!index.list || same_bits(index.list + r * lists, run->index.list + r * lists,
+                                      lists * (int64_t)sizeof(int32_t)));
     }
     free(before);
     free(index.list);
@@ -205,7 +218,8 @@ static void test_future(void)
 }
 
 /* Ascending, visible, in range, the own block among them, no more than asked. */
-static bool list_is_sound(const struct run *run, const int32_t *list, int64_t count, int64_t pos)
+static bool list_is_sound(const struct run *run, const int32_t *list, int64_t count,
+                          int64_t pos)
 {
     const struct sps_rule *rule = &run->pass.plan.rule;
     int64_t own = pos / rule->block;
@@ -271,7 +285,8 @@ static bool prediction_is_count(const struct setting *setting, struct run *run)
     bool exact = strcmp(setting->method, "nsa") != 0 || !setting->single;
 
     for (int64_t r = 0; r < run->input.shape.t; r++)
-        if (sps_shape_pos(&run->input.shape, sps_shape_sequence(&run->input.shape, r), r) < 0)
+        if (sps_shape_pos(&run->input.shape, sps_shape_sequence(&run->input.shape, r),
+                          r) < 0)
             return true;
     sps_count_pairs(&run->input.shape, run->index.list ? &run->index : NULL, &plan->band,
                     &pairs.both, &pairs.index);
@@ -330,7 +345,8 @@ static void test_registry(void)
 {
     for (const struct sps_method *const *m = sps_methods; *m; m++) {
         CU_ASSERT(sps_method_find((*m)->name) == *m);
-        CU_ASSERT((*m)->summary && (*m)->source && (*m)->plan && (*m)->attend && (*m)->cost);
+        CU_ASSERT((*m)->summary && (*m)->source && (*m)->plan && (*m)->attend &&
+                  (*m)->cost);
         CU_ASSERT(!(*m)->options == !(*m)->options_size);
     }
     CU_ASSERT(sps_method_find("nonsense") == NULL);
