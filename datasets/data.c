@@ -64,5 +64,6 @@ enum sps_status sps_data_check_finite(const struct sps_data *data)
     SPS_TRY(check_finite("v", &data->v));
     SPS_TRY(check_finite("q_idx", &data->q_idx));
     SPS_TRY(check_finite("k_idx", &data->k_idx));
-    return check_finite("w_idx", &data->w_idx);
+    SPS_TRY(check_finite("w_idx", &data->w_idx));
+    return data->d_o.data ? check_finite("do", &data->d_o) : SPS_OK;
 }

@@ -38,7 +38,7 @@ struct sps_data {
 
 void sps_data_free(struct sps_data *data); /* tolerates a zeroed one */
 
-/* SPS_ENUMERIC names tensor and place of the first NaN or Inf in q, k, v and
+/* SPS_ENUMERIC names tensor and place of the first NaN or Inf in q, k, v, do and
  * the indexer's tensors. */
 enum sps_status sps_data_check_finite(const struct sps_data *data);
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# golden.sh - forward outputs and selections of the golden files, on ref and cpu.
+# golden.sh - outputs, selections and gradients of the golden files, on ref and cpu.
 folder=${SPARSESCOPE_GOLDEN:-${srcdir:-.}/tests/golden}
 program=${SPARSESCOPE:-./sparsescope}
 status=0

@@ -63,8 +63,20 @@ static enum sps_status make_sketch(const struct sps_point *point, struct sketch 
                                                                .block = d->index_block,
                                                                .width = d->index.dim[2],
                                                                .list = d->index.data}},
-                                           .dtype = point->dtype};
+                                           .dtype = point->dtype,
+                                           .backward = point->phase == SPS_BACKWARD};
     return SPS_OK;
+}
+
+/* Method and data; the phase where it is not the usual one. */
+static void print_label(const struct sps_point *point, FILE *out)
+{
+    char label[sizeof point->label + 16];
+    bool usual = point->phase == SPS_PREFILL;
+
+    snprintf(label, sizeof label, "%s%s%s", point->label, usual ? "" : ", ",
+             usual ? "" : sps_phase_name(point->phase));
+    fprintf(out, "%-36s %-28s ", label, point->data->label);
 }
 
 static void print_point(const struct sps_point *point, const struct sps_plan *plan,
@@ -76,8 +88,9 @@ static void print_point(const struct sps_point *point, const struct sps_plan *pl
 
     for (int s = 0; s < SPS_STAGE_COUNT; s++)
         flops += plan->cost[s].flops;
-    fprintf(out, "%-36s %-28s %-5s %10.3e %9.1f", point->label, point->data->label,
-            plan->dev->backend->name, flops, (double)bytes / 1048576);
+    print_label(point, out);
+    fprintf(out, "%-5s %10.3e %9.1f", plan->dev->backend->name, flops,
+            (double)bytes / 1048576);
     if (matrix_flops > 0)
         fprintf(out, " %10.2f\n", 1e3 * flops / matrix_flops);
     else
@@ -93,16 +106,18 @@ static enum sps_status dry_point(const struct sps_point *point, struct sps_devic
 
     enum sps_status status = make_sketch(point, &sketch);
     if (status == SPS_OK) {
-        all = (struct sps_take){.kv_heads = sketch.data.g};
+        all = (struct sps_take){.kv_heads = sketch.data.g,
+                                .backward = point->phase == SPS_BACKWARD};
         status =
             sps_plan_make(point->method, point->options, &sketch.problem, dev, &plan);
         if (status == SPS_OK)
             print_point(point, &plan,
                         sps_input_bytes(&sketch.data, &all, point->dtype, dev),
                         matrix_flops, out);
-        else if (status == SPS_ENOTSUP || status == SPS_ECONFIG)
-            fprintf(out, "%-36s %-28s cannot run: %s\n", point->label, point->data->label,
-                    sps_error());
+        else if (status == SPS_ENOTSUP || status == SPS_ECONFIG) {
+            print_label(point, out);
+            fprintf(out, "cannot run: %s\n", sps_error());
+        }
         sps_plan_free(&plan);
     }
     sps_data_free(&sketch.data);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rng.h"
+
 enum sps_status sps_data_load(const struct sps_data_spec *spec, struct sps_data *data)
 {
     struct sps_recording *rec;
@@ -55,15 +57,39 @@ static enum sps_status choose_rows(struct sps_group *group)
     return SPS_OK;
 }
 
+/* The data's gradient of the output, or standard normals. */
+static enum sps_status have_gradient(struct sps_group *group)
+{
+    const uint64_t stream = UINT64_C(0x646f) << 48; /* "do": no generator's */
+    struct sps_data *data = &group->data;
+
+    if (data->d_o.data)
+        return SPS_OK;
+    SPS_TRY(sps_tensor_new(SPS_F32, data->t, data->h, data->dv, 1, &data->d_o));
+    sps_normals(group->seed, stream, 0, sps_tensor_count(&data->d_o), data->d_o.data);
+    return SPS_OK;
+}
+
+/* dq of the method and of dense attention beside it, d_o of NSA's branches, gates; dk and
+ * dv of the method, of its compressed keys and of dense attention. */
+static size_t backward_bytes(const struct sps_data *data)
+{
+    int64_t row = data->h * (2 * data->dk + 3 * data->dv + 4);
+    int64_t key = 3 * data->g * (data->dk + data->dv);
+
+    return (size_t)(data->t * row + data->s * key) * sizeof(float);
+}
+
 /* Inputs and the widest method's workspace (NSA's three branches, output, gates). */
 static size_t whole_bytes(const struct sps_group *group)
 {
     const struct sps_data *data = &group->data;
-    struct sps_take all = {.kv_heads = data->g};
+    bool backward = group->phase == SPS_BACKWARD;
+    struct sps_take all = {.kv_heads = data->g, .backward = backward};
     size_t row = (size_t)(data->h * (data->dv + 4)) * sizeof(float);
 
     return sps_input_bytes(data, &all, group->dtype, &group->dev) +
-           5 * row * (size_t)data->t;
+           5 * row * (size_t)data->t + (backward ? backward_bytes(data) : 0);
 }
 
 static enum sps_status make_parts(struct sps_group *group)
@@ -76,8 +102,9 @@ static enum sps_status make_parts(struct sps_group *group)
     SPS_TRY(sps_calloc((size_t)group->parts * sizeof *group->part, &mem));
     group->part = mem;
     for (int64_t i = 0; i < group->parts; i++)
-        group->part[i].take =
-            (struct sps_take){.kv_head = i, .kv_heads = fits ? data->g : 1};
+        group->part[i].take = (struct sps_take){.kv_head = i,
+                                                .kv_heads = fits ? data->g : 1,
+                                                .backward = group->phase == SPS_BACKWARD};
     return SPS_OK;
 }
 
@@ -101,6 +128,8 @@ static enum sps_status enter(struct sps_group *group, const struct sps_point *po
     SPS_TRY(sps_data_load(point->data, &group->data));
     SPS_TRY(sps_data_check_finite(&group->data));
     SPS_TRY(choose_rows(group));
+    if (group->phase == SPS_BACKWARD)
+        SPS_TRY(have_gradient(group));
     return make_parts(group);
 }
 
@@ -112,6 +141,7 @@ enum sps_status sps_group_enter(struct sps_group *group, const struct sps_point 
     sps_group_leave(group);
     group->measure = *measure;
     group->dtype = point->dtype;
+    group->phase = point->phase;
     group->seed = point->seed;
     enum sps_status status = enter(group, point, threads);
     if (status != SPS_OK)
@@ -213,6 +243,7 @@ static enum sps_status make_inputs(struct sps_group *group, struct sps_part *par
     SPS_TRY(sps_input_make(&group->data, &part->take, group->dtype, group->seed,
                            &group->dev, &part->input));
     some.keys = &part->input;
+    some.backward = false;
     return sps_input_make(&group->data, &some, group->dtype, group->seed, &group->dev,
                           &part->measured);
 }
@@ -223,13 +254,13 @@ static enum sps_status part_open(struct sps_group *group, int64_t i)
 
     part->open = true;
     SPS_TRY(make_inputs(group, part));
-    if (!part->o_full)
+    if (!part->o_full && group->phase != SPS_BACKWARD)
         SPS_TRY(measure_full(group, part, sps_part_measured(group, i)));
     if (!group->measure.time)
         return SPS_OK;
     SPS_TRY(open_dense(&part->input.problem, &group->dev, &part->dense));
     part->dense_open = true;
-    return SPS_OK;
+    return group->phase == SPS_BACKWARD ? sps_pass_run(&part->dense, NULL) : SPS_OK;
 }
 
 enum sps_status sps_part_enter(struct sps_group *group, int64_t i)

@@ -16,7 +16,8 @@ struct sps_part {
     struct sps_input measured; /* when timing: the measured rows, keys borrowed */
     bool open;
     float *o_full;         /* host [count,h,dv] at the measured rows */
-    struct sps_pass dense; /* full attention over the input, when timing */
+    struct sps_pass dense; /* full attention over the input, when timing; has run
+                              forward once where backward is timed */
     bool dense_open;
 };
 
@@ -27,6 +28,7 @@ struct sps_group {
     struct sps_data data;
     struct sps_measure measure;
     enum sps_dtype dtype;
+    enum sps_phase phase; /* backward: parts have d_o, nothing is measured but cost */
     uint64_t seed;
     int64_t *rows, count; /* measured packed rows of the data */
     int64_t *at;          /* where each stands in a part's input */

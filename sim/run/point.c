@@ -191,6 +191,15 @@ static void add_costs(struct sps_cost *to, const struct sps_cost *from)
     }
 }
 
+/* Of one pair: two products forward, five backward. */
+static double dense_flops(const struct sps_plan *plan)
+{
+    const struct sps_shape *s = &plan->problem->shape;
+
+    return (double)(plan->problem->backward ? 6 * s->dk + 4 * s->dv
+                                            : 2 * (s->dk + s->dv));
+}
+
 static enum sps_status count(struct work *w, struct sps_outcome *out)
 {
     const struct sps_plan *plan = &w->pass.plan;
@@ -207,7 +216,7 @@ static enum sps_status count(struct work *w, struct sps_outcome *out)
     out->pairs.index += counts.pairs.index;
     double causal = sps_shape_pairs(shape) * (double)shape->h;
     out->causal_pairs += causal;
-    out->flops_dense += 2 * (double)(shape->dk + shape->dv) * causal;
+    out->flops_dense += dense_flops(plan) * causal;
     out->tile_pairs += counts.tile_pairs;
     out->density_requested = plan->density_requested;
     double bytes = (double)(sps_pass_bytes(plan, &chunk) + w->part->input.bytes);
@@ -221,10 +230,12 @@ static enum sps_status time_one(struct work *w, bool flush, struct sps_samples *
     const struct sps_method *method = w->point->method;
     const struct sps_measure *measure = &w->group->measure;
     bool compare = !method->oracle && !method->idle && strcmp(method->name, "full") != 0;
-    struct sps_schedule schedule = {.samples = measure->samples,
-                                    .seconds = measure->seconds,
-                                    .flush = flush,
-                                    .energy = !flush || !measure->hot};
+    struct sps_schedule schedule = {
+        .run = w->group->phase == SPS_BACKWARD ? sps_pass_backward : sps_pass_run,
+        .samples = measure->samples,
+        .seconds = measure->seconds,
+        .flush = flush,
+        .energy = !flush || !measure->hot};
 
     return sps_time(&w->pass, compare ? &w->part->dense : NULL, &schedule, samples);
 }
@@ -238,6 +249,27 @@ static enum sps_status time_all(struct work *w, struct sps_outcome *out)
     return SPS_OK;
 }
 
+/* What the forward pass chose and answered. */
+static enum sps_status look_at(struct work *w, struct sps_outcome *out,
+                               struct sps_quality *quality)
+{
+    SPS_TRY(fit(w, out));
+    SPS_TRY(fetch(w));
+    SPS_TRY(place_needles(w));
+    if (!w->group->measure.quality || w->point->method->idle)
+        return SPS_OK;
+    SPS_TRY(measure_quality(w, quality));
+    return w->group->measure.per_row ? keep_row_errors(w, out) : SPS_OK;
+}
+
+/* Gradients have a cost only; the prefill row of the same options has the quality. */
+static enum sps_status pass_back(struct work *w, struct sps_outcome *out)
+{
+    memcpy(out->note, w->pass.plan.note, sizeof out->note);
+    SPS_TRY(sps_pass_index(&w->pass, &w->index));
+    return sps_pass_backward(&w->pass, NULL);
+}
+
 static enum sps_status run_part(struct work *w, struct sps_outcome *out,
                                 struct sps_quality *quality)
 {
@@ -246,13 +278,10 @@ static enum sps_status run_part(struct work *w, struct sps_outcome *out,
     SPS_TRY(sps_pass_open(w->point->method, w->point->options, problem, &w->group->dev,
                           &w->pass));
     SPS_TRY(sps_pass_run(&w->pass, NULL));
-    SPS_TRY(fit(w, out));
-    SPS_TRY(fetch(w));
-    SPS_TRY(place_needles(w));
-    if (w->group->measure.quality && !w->point->method->idle)
-        SPS_TRY(measure_quality(w, quality));
-    if (w->group->measure.quality && w->group->measure.per_row && !w->point->method->idle)
-        SPS_TRY(keep_row_errors(w, out));
+    if (w->group->phase == SPS_BACKWARD)
+        SPS_TRY(pass_back(w, out));
+    else
+        SPS_TRY(look_at(w, out, quality));
     SPS_TRY(count(w, out));
     return w->group->measure.time ? time_all(w, out) : SPS_OK;
 }
@@ -303,7 +332,8 @@ static enum sps_status run_parts(const struct sps_point *point, struct sps_group
         sps_part_leave(group, i);
         SPS_TRY(status);
     }
-    if (group->measure.reference && strcmp(point->method->name, "full") == 0)
+    if (group->measure.reference && group->phase != SPS_BACKWARD &&
+        strcmp(point->method->name, "full") == 0)
         SPS_TRY(compare_full(group, out));
     return SPS_OK;
 }

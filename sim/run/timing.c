@@ -19,24 +19,25 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static enum sps_status sample(struct sps_pass *pass, bool flush, double *seconds)
+static enum sps_status sample(struct sps_pass *pass, const struct sps_schedule *schedule,
+                              bool flush, double *seconds)
 {
     struct sps_device *dev = pass->call.dev;
 
     if (flush)
         SPS_TRY(dev->backend->flush(dev));
     SPS_TRY(dev->backend->mark(dev, MARK_BEGIN));
-    SPS_TRY(sps_pass_run(pass, NULL));
+    SPS_TRY(schedule->run(pass, NULL));
     SPS_TRY(dev->backend->mark(dev, MARK_END));
     return dev->backend->elapsed(dev, MARK_BEGIN, MARK_END, seconds);
 }
 
-static enum sps_status warm_up(struct sps_pass *pass)
+static enum sps_status warm_up(struct sps_pass *pass, const struct sps_schedule *schedule)
 {
     double began = now(), last = 0, seconds;
 
     for (int i = 0; i < WARM_UP_MAX && now() - began < WARM_UP_SECONDS; i++) {
-        SPS_TRY(sample(pass, false, &seconds));
+        SPS_TRY(sample(pass, schedule, false, &seconds));
         if (i && fabs(seconds - last) <= WARM_UP_CHANGE * last)
             break;
         last = seconds;
@@ -62,7 +63,8 @@ static enum sps_status look(struct sps_device *dev, int64_t i,
 }
 
 /* Joules of a pass above idle: loop it for a while, then let the device rest. */
-static enum sps_status weigh(struct sps_pass *pass, struct sps_samples *samples)
+static enum sps_status weigh(struct sps_pass *pass, const struct sps_schedule *schedule,
+                             struct sps_samples *samples)
 {
     struct sps_device *dev = pass->call.dev;
     struct sps_health idle, before, after;
@@ -77,7 +79,7 @@ static enum sps_status weigh(struct sps_pass *pass, struct sps_samples *samples)
     SPS_TRY(dev->backend->health(dev, &before));
     double idle_w = (before.energy_j - idle.energy_j) / 0.3;
     while (busy < ENERGY_SECONDS) {
-        SPS_TRY(sample(pass, false, &seconds));
+        SPS_TRY(sample(pass, schedule, false, &seconds));
         busy += seconds;
         passes++;
     }
@@ -87,15 +89,15 @@ static enum sps_status weigh(struct sps_pass *pass, struct sps_samples *samples)
     return SPS_OK;
 }
 
-static enum sps_status trace(struct sps_pass *pass, bool flush, int64_t i,
-                             struct sps_samples *samples)
+static enum sps_status trace(struct sps_pass *pass, const struct sps_schedule *schedule,
+                             int64_t i, struct sps_samples *samples)
 {
     struct sps_device *dev = pass->call.dev;
     struct sps_trace trace = {0};
 
-    if (flush)
+    if (schedule->flush)
         SPS_TRY(dev->backend->flush(dev));
-    SPS_TRY(sps_pass_run(pass, &trace));
+    SPS_TRY(schedule->run(pass, &trace));
     for (int s = 0; s < SPS_STAGE_COUNT; s++) {
         samples->stage[s][i] += trace.seconds[s];
         if (trace.impl[s])
@@ -104,12 +106,13 @@ static enum sps_status trace(struct sps_pass *pass, bool flush, int64_t i,
     return SPS_OK;
 }
 
-static enum sps_status dense_sample(struct sps_pass *dense, bool flush, int64_t i,
+static enum sps_status dense_sample(struct sps_pass *dense,
+                                    const struct sps_schedule *schedule, int64_t i,
                                     struct sps_samples *samples)
 {
     double seconds;
 
-    SPS_TRY(sample(dense, flush, &seconds));
+    SPS_TRY(sample(dense, schedule, schedule->flush, &seconds));
     samples->dense[i] += seconds;
     samples->dense_impl = dense->call.dev->impl;
     return SPS_OK;
@@ -133,12 +136,12 @@ enum sps_status sps_time(struct sps_pass *pass, struct sps_pass *dense,
     double began, seconds;
     bool keep;
 
-    SPS_TRY(warm_up(pass));
+    SPS_TRY(warm_up(pass, schedule));
     began = now();
     while (!enough(schedule, samples, i, began)) {
         if (dense && i % every == 0 && dense_n <= i / every)
-            SPS_TRY(dense_sample(dense, schedule->flush, dense_n++, samples));
-        SPS_TRY(sample(pass, schedule->flush, &seconds));
+            SPS_TRY(dense_sample(dense, schedule, dense_n++, samples));
+        SPS_TRY(sample(pass, schedule, schedule->flush, &seconds));
         SPS_TRY(look(pass->call.dev, i, samples, &keep));
         if (!keep && dropped < SPS_SAMPLES_MAX) {
             dropped++;
@@ -146,12 +149,12 @@ enum sps_status sps_time(struct sps_pass *pass, struct sps_pass *dense,
         }
         samples->total[i++] += seconds;
         if (traced < SPS_TRACED_MAX)
-            SPS_TRY(trace(pass, schedule->flush, traced++, samples));
+            SPS_TRY(trace(pass, schedule, traced++, samples));
     }
     samples->n = i;
     samples->dropped += dropped;
     samples->dense_n = dense_n;
     samples->traced_n = traced;
     samples->parts++;
-    return schedule->energy ? weigh(pass, samples) : SPS_OK;
+    return schedule->energy ? weigh(pass, schedule, samples) : SPS_OK;
 }

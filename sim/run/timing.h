@@ -26,6 +26,8 @@ struct sps_samples {
 };
 
 struct sps_schedule {
+    /* What is timed: sps_pass_run(), or sps_pass_backward() of passes that have run. */
+    enum sps_status (*run)(struct sps_pass *pass, struct sps_trace *trace);
     int64_t samples;
     double seconds; /* stop after this, whichever comes first; one sample at least */
     bool flush;     /* cold: caches emptied before each sample */

@@ -40,3 +40,8 @@ head -c -20 rows/rows.csv.gz >torn && mv torn rows/rows.csv.gz
 head -n 3 rows/results.csv >kept && mv kept rows/results.csv
 $sparsescope run tiny.yaml -o rows -q --backend cpu --set measure.quality.per_row=true --resume; echo "exit $?"
 zcat rows/rows.csv.gz | cut -d, -f1 | sort | uniq -c | awk '{ print $1 }' | tr '\n' ' '; echo
+# Gradients have a cost and no quality; choosing costs them nothing.
+$sparsescope run tiny.yaml -o back -q --backend cpu --set 'phases=[prefill, backward]' --set 'methods[1].topk=2'; echo "exit $?"
+for c in phase label status reason n_rows density_flops flops flops_dense; do
+    columns $c back/results.csv | tr '\r\n' '  '; echo
+done

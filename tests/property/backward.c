@@ -540,6 +540,90 @@ static void test_positions(void)
     for_all(positions_get_nothing, 0, 0, SEEDS);
 }
 
+/* ---- compression alone, with a gradient that does not add up to 0 as nsa's does ---- */
+
+/* Inputs and outputs of the linear map over the keys of a run. */
+struct map {
+    struct run *run;
+    struct sps_compression by;
+    int64_t cu[PROBLEM_SEQUENCES + 1];
+    struct sps_tensor out, d_out;
+};
+
+static double map_loss(struct map *map, bool linear)
+{
+    struct run *run = map->run;
+    const struct sps_kernels *kernels = &run->dev.kernels;
+    const struct sps_shape *s = &run->input.shape;
+    enum sps_status status =
+        linear ? kernels->compress_linear(&run->dev, s, &run->input.in.k, &run->pe_k,
+                                          &run->w_k, &map->by, map->out.data)
+               : kernels->compress_mean(&run->dev, s, &run->input.in.k, &map->by,
+                                        map->out.data);
+    double sum = 0;
+
+    CU_ASSERT_EQUAL(status, SPS_OK);
+    for (int64_t i = 0; i < sps_tensor_count(&map->out); i++)
+        sum += (double)((float *)map->out.data)[i] * ((float *)map->d_out.data)[i];
+    return sum;
+}
+
+/* The loss is linear in each input, so one step along the gradient tells its length. */
+static bool map_fits(struct map *map, bool linear, struct sps_tensor *x,
+                     const struct sps_tensor *dx)
+{
+    float *at = x->data, *was = problem_floats(sps_tensor_count(x));
+    double before = map_loss(map, linear), moved = 0;
+
+    memcpy(was, at, sps_tensor_bytes(x));
+    for (int64_t i = 0; i < sps_tensor_count(x); i++) {
+        float slope = ((const float *)dx->data)[i];
+        at[i] += slope;
+        moved += (double)(at[i] - was[i]) * slope;
+    }
+    double change = map_loss(map, linear) - before;
+    memcpy(at, was, sps_tensor_bytes(x));
+    free(was);
+    return fabs(change - moved) <= 1e-4 * moved + 1e-4;
+}
+
+static bool compression_fits(struct run *run)
+{
+    const struct sps_shape *s = &run->input.shape;
+    const struct sps_kernels *kernels = &run->dev.kernels;
+    struct map map = {.run = run, .by = {.l = 8, .u = 4}};
+    struct sps_tensor dx, dw, dpe, mean;
+
+    if (!run->setting->extras)
+        return true;
+    map.by.cu = map.cu;
+    int64_t m = sps_compressed_offsets(s, 8, 4, map.cu);
+    draw(run->problem.seed, 70, m, s->g, s->dk, 0, &map.out);
+    draw(run->problem.seed, 71, m, s->g, s->dk, 1, &map.d_out);
+    draw(run->problem.seed, 72, s->s, s->g, s->dk, 0, &dx);
+    draw(run->problem.seed, 72, s->s, s->g, s->dk, 0, &mean);
+    draw(run->problem.seed, 72, s->g, 8 * s->dk, s->dk, 0, &dw);
+    draw(run->problem.seed, 72, s->g, 8, s->dk, 0, &dpe);
+    bool ok =
+        kernels->compress_linear_backward(&run->dev, s, &run->input.in.k, &run->pe_k,
+                                          &run->w_k, map.d_out.data, &map.by, &dx,
+                                          dw.data, dpe.data) == SPS_OK &&
+        kernels->compress_mean_backward(&run->dev, s, map.d_out.data, &map.by, &mean) ==
+            SPS_OK;
+    ok = ok && map_fits(&map, true, &run->input.in.k, &dx) &&
+         map_fits(&map, true, &run->w_k, &dw) && map_fits(&map, true, &run->pe_k, &dpe) &&
+         map_fits(&map, false, &run->input.in.k, &mean);
+    const struct sps_tensor owned[] = {map.out, map.d_out, dx, dw, dpe, mean};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        free(owned[i].data);
+    return ok;
+}
+
+static void test_compression(void)
+{
+    for_all(compression_fits, 0, SMALL, 3);
+}
+
 static void refuse(const char *method, const char *option, const char *value,
                    const char *words)
 {
@@ -570,6 +654,7 @@ static const struct tap_test tests[] = {
     {"ranges of rows add up to the whole", test_ranges},
     {"the future changes no bit of dq", test_future},
     {"dpe is 0", test_positions},
+    {"compression passes its gradients on", test_compression},
     {"what has no backward pass says so", test_refusals},
     {0},
 };
