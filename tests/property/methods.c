@@ -317,6 +317,10 @@ static void test_registry(void)
         CU_ASSERT((*m)->summary && (*m)->source && (*m)->plan && (*m)->attend &&
                   (*m)->cost);
         CU_ASSERT(!(*m)->options == !(*m)->options_size);
+        bool tested = (*m)->idle;
+        for (int i = 0; settings[i].method; i++)
+            tested |= strcmp(settings[i].method, (*m)->name) == 0;
+        CU_ASSERT(tested);
     }
     CU_ASSERT(sps_method_find("nonsense") == NULL);
 }
@@ -324,7 +328,7 @@ static void test_registry(void)
 int main(void)
 {
     static const struct tap_test tests[] = {
-        {"registry entries are complete", test_registry},
+        {"registry entries are complete, and tested here", test_registry},
         {"constant v comes back", test_constant},
         {"the future is not read", test_future},
         {"lists are ascending, visible, with the own block", test_index},
