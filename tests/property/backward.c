@@ -53,6 +53,7 @@ static const struct setting {
     {"moba", {{"block", "8"}, {"topk", "3"}}, false, false},
     {"moba", {{"block", "40"}, {"topk", "2"}}, false, false},
     {"random", {{"block", "1"}, {"topk", "9"}, {"share", "group"}}, false, false},
+    {"random", {{"block", "6"}, {"topk", "9"}}, false, false},
     {"oracle_topk", {{"block", "300"}, {"topk", "2"}, {"share", "group"}}, false, false},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
@@ -527,6 +528,30 @@ static void test_future(void)
     for_all(future_is_not_read, 0, 0, SEEDS);
 }
 
+/* Every other row asks something else: the rows between choose and get what they did. */
+static bool neighbours_do_not_matter(struct run *run)
+{
+    const struct sps_shape *s = &run->input.shape;
+    int64_t row = s->h * s->dk, count = s->t * row;
+    float *before = problem_floats(count), *q = run->input.in.q.data;
+
+    memcpy(before, run->pass.call.dq, (size_t)count * sizeof *before);
+    for (int64_t r = 0; r < s->t; r += 2)
+        for (int64_t i = 0; i < row; i++)
+            q[r * row + i] *= -3;
+    bool same = run_both(run);
+    for (int64_t r = 1; same && r < s->t; r += 2)
+        same = same_bits(before + r * row, run->pass.call.dq + r * row,
+                         row * (int64_t)sizeof(float));
+    free(before);
+    return same;
+}
+
+static void test_neighbours(void)
+{
+    for_all(neighbours_do_not_matter, 0, 6, 5);
+}
+
 /* pe moves every compressed key of a head alike: no output depends on it. */
 static bool positions_get_nothing(struct run *run)
 {
@@ -653,6 +678,7 @@ static const struct tap_test tests[] = {
     {"thread count and repetition change no bit", test_threads},
     {"ranges of rows add up to the whole", test_ranges},
     {"the future changes no bit of dq", test_future},
+    {"other rows change no bit of dq", test_neighbours},
     {"dpe is 0", test_positions},
     {"compression passes its gradients on", test_compression},
     {"what has no backward pass says so", test_refusals},
