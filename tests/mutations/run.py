@@ -11,6 +11,7 @@ apply or compile.  Needs what the build needs; takes about half a minute a mutat
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,14 +41,18 @@ def fails(command, cwd):
                        SPARSESCOPE=str(cwd / "build/sparsescope"))
     process = subprocess.Popen(command, cwd=cwd / "build", env=environment, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    timer = threading.Timer(SECONDS, process.kill)
+    timer = threading.Timer(SECONDS, process.terminate)
     timer.start()
+    failed = False
     for line in process.stdout:
         if line.startswith("not ok"):
-            process.kill()
+            failed = True
+            process.terminate()
     status = process.wait()
     timer.cancel()
-    return status != 0
+    if status == -signal.SIGKILL:
+        sys.exit("run.py: a test was killed from outside: that proves nothing")
+    return failed or status != 0
 
 
 def target(program):

@@ -85,7 +85,7 @@ static bool future_is_not_read(const struct setting *setting, struct run *run)
             continue;
         same = same_bits(before + r * row, run->pass.call.o + r * row,
                          row * (int64_t)sizeof(float)) &&
-               same_lists(&index, &run->index, r);
+               same_lists(&index, r, &run->index, r);
     }
     free(before);
     sps_pass_index_free(&index);

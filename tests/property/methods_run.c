@@ -35,6 +35,7 @@ const struct setting settings[] = {
     {"oracle_topk", {{"block", "8"}, {"topk", "3"}, {"share", "group"}}, true},
     {"oracle_topk", {{"block", "16"}, {"topk", "2"}}, true},
     {"oracle_topp", {{"block", "8"}, {"p", "0.7"}}, true},
+    {"oracle_topp", {{"block", "4"}, {"p", "0.1"}}, true},
     {"oracle_topp", {{"block", "16"}, {"p", "0.95"}, {"share", "group"}}, true},
     {"random", {{"block", "8"}, {"topk", "3"}}, true},
     {"random", {{"block", "1"}, {"topk", "6"}, {"share", "group"}}, true},
@@ -141,12 +142,12 @@ void for_all(bool (*holds)(const struct setting *, struct run *))
             }
 }
 
-bool same_lists(const struct sps_index *a, const struct sps_index *b, int64_t row)
+bool same_lists(const struct sps_index *a, int64_t i, const struct sps_index *b,
+                int64_t j)
 {
     for (int64_t x = 0; x < a->heads; x++) {
         int64_t n, m;
-        const int32_t *p = sps_index_list(a, row, x, &n),
-                      *q = sps_index_list(b, row, x, &m);
+        const int32_t *p = sps_index_list(a, i, x, &n), *q = sps_index_list(b, j, x, &m);
         if (n != m || !same_bits(p, q, n * (int64_t)sizeof *p))
             return false;
     }

@@ -45,7 +45,8 @@ void run_report(const struct setting *setting, const char *backend,
 /* Call `holds` for every setting, backend and seed; each false one is a failed check. */
 void for_all(bool (*holds)(const struct setting *, struct run *));
 
-/* Row r's lists are the same. */
-bool same_lists(const struct sps_index *a, const struct sps_index *b, int64_t row);
+/* Row i's lists of a are row j's of b. */
+bool same_lists(const struct sps_index *a, int64_t i, const struct sps_index *b,
+                int64_t j);
 
 #endif

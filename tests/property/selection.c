@@ -270,7 +270,7 @@ static bool rows_are_rows(struct run *run)
     bool same = sps_pass_index_rows(&run->pass, rows, kept, &some) == SPS_OK;
     for (int64_t r = 0; same && r < t; r++)
         if (r % 5 == 1 || r % 7 == 2 || !run->pass.plan.packed)
-            same = same_lists(&some, &run->index, r);
+            same = same_lists(&some, r, &run->index, r);
         else
             for (int64_t x = 0; x < some.heads; x++) {
                 sps_index_list(&some, r, x, &count);
@@ -310,6 +310,75 @@ static void test_chunks(void)
     for_all(chunks_do_not_matter);
 }
 
+/* ---- gathered rows ---- */
+
+/* Rows of x, in new memory. */
+static struct sps_tensor take(const struct sps_tensor *x, const int64_t *rows,
+                              int64_t count)
+{
+    int64_t width = x->dim[1] * x->dim[2];
+    float *to = problem_floats(count * width + 1);
+
+    for (int64_t i = 0; i < count; i++)
+        memcpy(to + i * width, (const float *)x->data + rows[i] * width,
+               (size_t)width * sizeof *to);
+    return sps_tensor_view(to, SPS_F32, count, x->dim[1], x->dim[2], 1);
+}
+
+/* A third of the rows, at the positions that they had; rows[] says which. */
+static void thin(const struct run *run, struct run *some, int64_t *rows)
+{
+    const struct sps_shape *s = &run->input.shape;
+    struct problem *p = &some->problem;
+
+    p->pos = calloc((size_t)s->t + 1, sizeof *p->pos);
+    p->shape = *s;
+    p->shape.t = 0;
+    for (int64_t r = 0; r < s->t; r++) {
+        int64_t sequence = sps_shape_sequence(s, r);
+        if (r % 3 != 1)
+            continue;
+        p->pos[p->shape.t] = sps_shape_pos(s, sequence, r);
+        rows[p->shape.t++] = r;
+        for (int64_t n = sequence; n < s->n; n++)
+            p->cu_q[n + 1]++;
+    }
+    p->shape.cu_q = p->cu_q;
+    p->shape.pos = p->pos;
+    p->in.q = take(&run->input.in.q, rows, p->shape.t);
+    p->q_idx = take(&run->input.extra.q_idx, rows, p->shape.t);
+    p->w_idx = take(&run->input.extra.w_idx, rows, p->shape.t);
+    some->input = run->input;
+    some->input.shape = p->shape;
+    some->input.in.q = p->in.q;
+    some->input.extra.q_idx = p->q_idx;
+    some->input.extra.w_idx = p->w_idx;
+}
+
+/* What a row chooses does not depend on which other rows there are. */
+static bool gathered_alike(const struct setting *setting, struct run *run)
+{
+    int64_t *rows = malloc((size_t)(run->input.shape.t + 1) * sizeof *rows);
+    struct run some = {0};
+    bool same = true;
+
+    thin(run, &some, rows);
+    if (!is(setting, "given") && run->index.heads)
+        same = sps_pass_open(run->pass.plan.method, run->options, &some.input, &run->dev,
+                             &some.pass) == SPS_OK &&
+               run_again(&some);
+    for (int64_t i = 0; same && some.index.heads && i < some.input.shape.t; i++)
+        same = same_lists(&some.index, i, &run->index, rows[i]);
+    run_close(&some);
+    free(rows);
+    return same;
+}
+
+static void test_gathered(void)
+{
+    for_all(gathered_alike);
+}
+
 int main(void)
 {
     static const struct tap_test tests[] = {
@@ -318,6 +387,7 @@ int main(void)
         {"a NaN score is refused", test_nan},
         {"oracle_topk reads most", test_oracle},
         {"oracle_topp reads the fewest blocks that hold p", test_topp},
+        {"a row chooses alike among fewer rows", test_gathered},
         {"chunks of any size choose and count the same", test_chunks},
         {NULL, NULL},
     };
