@@ -50,12 +50,3 @@ struct sps_quantiles sps_quantiles(double *x, size_t n)
     }
     return at;
 }
-
-double sps_mean(const double *x, size_t n)
-{
-    double sum = 0;
-
-    for (size_t i = 0; i < n; i++)
-        sum += x[i];
-    return n > 0 ? sum / (double)n : NAN;
-}

@@ -16,6 +16,4 @@ double sps_quantile(double *x, size_t n, double q);
 
 struct sps_quantiles sps_quantiles(double *x, size_t n); /* sorts x */
 
-double sps_mean(const double *x, size_t n); /* NaN when n == 0 */
-
 #endif

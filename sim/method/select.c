@@ -1,7 +1,8 @@
 /* select.c - scores to index, index to output, pairs to cost. */
 #include "sim/method/select.h"
 
-size_t sps_select_row_bytes(const struct sps_shape *shape, int64_t heads, int64_t block)
+/* Scratch bytes of one row's scores over `heads` index heads. */
+static size_t row_bytes(const struct sps_shape *shape, int64_t heads, int64_t block)
 {
     return (size_t)(heads * sps_shape_blocks(shape, block)) * sizeof(float);
 }
@@ -41,7 +42,9 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-double sps_select_pairs(const struct sps_shape *shape, const struct sps_rule *rule)
+/* Pairs of one head that rows read when each keeps the rule's blocks: exact when every
+ * row has count visible blocks or keeps all, for block-aligned choices. */
+static double kept_pairs(const struct sps_shape *shape, const struct sps_rule *rule)
 {
     double pairs = 0;
 
@@ -65,9 +68,9 @@ void sps_select_plan(struct sps_plan *plan, int64_t heads, struct sps_rule rule)
     plan->index_width = rule.count;
     plan->unit = rule.block;
     plan->rule = rule;
-    plan->row_bytes = sps_select_row_bytes(shape, heads, rule.block);
+    plan->row_bytes = row_bytes(shape, heads, rule.block);
     plan->density_requested = wished < 1 ? wished : 1;
-    plan->pairs.index = sps_select_pairs(shape, &rule) * (double)shape->h;
+    plan->pairs.index = kept_pairs(shape, &rule) * (double)shape->h;
     plan->pairs.both = plan->pairs.index;
 }
 
@@ -91,7 +94,7 @@ enum sps_status sps_select_attend(struct sps_call *call, struct sps_rows rows)
     return SPS_OK;
 }
 
-struct sps_output sps_call_output(const struct sps_call *call)
+static struct sps_output output_of(const struct sps_call *call)
 {
     return (struct sps_output){call->o, call->lse, call->d_o};
 }
@@ -104,7 +107,7 @@ struct sps_gradients sps_call_gradients(const struct sps_call *call)
 enum sps_status sps_select_backward(struct sps_call *call, struct sps_rows rows)
 {
     const struct sps_problem *p = call->plan->problem;
-    struct sps_output out = sps_call_output(call);
+    struct sps_output out = output_of(call);
     struct sps_gradients to = sps_call_gradients(call);
 
     SPS_RUN(call, SPS_STAGE_ATTEND,
@@ -144,7 +147,7 @@ enum sps_status sps_band_backward(struct sps_call *call, enum sps_stage stage,
                                   struct sps_rows rows)
 {
     const struct sps_problem *p = call->plan->problem;
-    struct sps_output out = sps_call_output(call);
+    struct sps_output out = output_of(call);
     struct sps_gradients to = sps_call_gradients(call);
 
     SPS_RUN(call, stage,

@@ -5,9 +5,6 @@
 
 #include "sim/method/method.h"
 
-/* Scratch bytes of one row's scores over `heads` index heads. */
-size_t sps_select_row_bytes(const struct sps_shape *shape, int64_t heads, int64_t block);
-
 /* Refuse a selection without order in time; every selecting plan() calls it. */
 enum sps_status sps_select_check(const struct sps_plan *plan);
 
@@ -19,10 +16,6 @@ void sps_select_plan(struct sps_plan *plan, int64_t heads, struct sps_rule rule)
  * key) pairs that are visible, one head. */
 enum sps_status sps_compress_plan(struct sps_plan *plan, int64_t l, int64_t u);
 double sps_compress_pairs(const struct sps_plan *plan);
-
-/* Pairs of one head that rows read when each keeps the rule's blocks: exact when
- * every row has count visible blocks or keeps all, for block-aligned choices. */
-double sps_select_pairs(const struct sps_shape *shape, const struct sps_rule *rule);
 
 /* Options and plan of the methods that choose top-k blocks by a score that may be
  * summed over a group (oracle_topk, random). */
@@ -42,8 +35,7 @@ enum sps_status sps_select_attend(struct sps_call *call, struct sps_rows rows);
 /* Its gradients, added to the call's. */
 enum sps_status sps_select_backward(struct sps_call *call, struct sps_rows rows);
 
-/* The call's output, and where its gradients go. */
-struct sps_output sps_call_output(const struct sps_call *call);
+/* Where the call's gradients go. */
 struct sps_gradients sps_call_gradients(const struct sps_call *call);
 
 /* Return SPS_ENOTSUP unless the device has `kernel`, which only backward calls. */

@@ -45,18 +45,18 @@ static enum sps_status warm_up(struct sps_pass *pass, const struct sps_schedule 
     return SPS_OK;
 }
 
-/* Note the clocks of sample i; *keep: nothing but the power cap held them back. */
-static enum sps_status look(struct sps_device *dev, int64_t i,
-                            struct sps_samples *samples, bool *keep)
+/* Note the clock after a sample; *keep: nothing but the power cap held it back. */
+static enum sps_status look(struct sps_device *dev, struct sps_samples *samples,
+                            double *sm_mhz, bool *keep)
 {
     struct sps_health health;
 
     *keep = true;
-    samples->sm_mhz[i] = NAN;
+    *sm_mhz = NAN;
     if (!dev->backend->health)
         return SPS_OK;
     SPS_TRY(dev->backend->health(dev, &health));
-    samples->sm_mhz[i] = health.sm_mhz;
+    *sm_mhz = health.sm_mhz;
     samples->held_back |= health.held_back;
     *keep = !(health.held_back & ~(uint64_t)SPS_HELD_POWER_CAP);
     return SPS_OK;
@@ -68,7 +68,7 @@ static enum sps_status weigh(struct sps_pass *pass, const struct sps_schedule *s
 {
     struct sps_device *dev = pass->call.dev;
     struct sps_health idle, before, after;
-    double seconds, busy = 0;
+    double seconds;
     int64_t passes = 0;
 
     if (!dev->backend->health)
@@ -77,14 +77,12 @@ static enum sps_status weigh(struct sps_pass *pass, const struct sps_schedule *s
     struct timespec rest = {.tv_nsec = 300000000};
     nanosleep(&rest, NULL);
     SPS_TRY(dev->backend->health(dev, &before));
-    double idle_w = (before.energy_j - idle.energy_j) / 0.3;
-    while (busy < ENERGY_SECONDS) {
+    double idle_w = (before.energy_j - idle.energy_j) / 0.3, began = now();
+    for (; now() - began < ENERGY_SECONDS; passes++)
         SPS_TRY(sample(pass, schedule, false, &seconds));
-        busy += seconds;
-        passes++;
-    }
     SPS_TRY(dev->backend->health(dev, &after));
-    double joules = (after.energy_j - before.energy_j - idle_w * busy) / (double)passes;
+    double above = after.energy_j - before.energy_j - idle_w * (now() - began);
+    double joules = above / (double)passes;
     samples->energy_j += joules > 0 ? joules : 0;
     return SPS_OK;
 }
@@ -106,26 +104,31 @@ static enum sps_status trace(struct sps_pass *pass, const struct sps_schedule *s
     return SPS_OK;
 }
 
+/* One more sample of the baseline, screened like the others. */
 static enum sps_status dense_sample(struct sps_pass *dense,
-                                    const struct sps_schedule *schedule, int64_t i,
-                                    struct sps_samples *samples)
+                                    const struct sps_schedule *schedule,
+                                    struct sps_samples *samples, int64_t *n)
 {
-    double seconds;
+    double seconds, sm_mhz;
+    bool keep;
 
     SPS_TRY(sample(dense, schedule, schedule->flush, &seconds));
-    samples->dense[i] += seconds;
     samples->dense_impl = dense->call.dev->impl;
+    SPS_TRY(look(dense->call.dev, samples, &sm_mhz, &keep));
+    if (keep)
+        samples->dense[(*n)++] += seconds;
     return SPS_OK;
 }
 
-/* Samples to take: the first part decides, the others take as many. */
+/* Samples to take: the first part decides, the others take as many.  `tries` counts what
+ * was dropped too: a device that stays too hot gives no samples rather than no end. */
 static bool enough(const struct sps_schedule *schedule, const struct sps_samples *samples,
-                   int64_t i, double began)
+                   int64_t i, int64_t tries, double began)
 {
     if (samples->parts)
         return i >= samples->n;
     return i >= schedule->samples || i >= SPS_SAMPLES_MAX ||
-           (i > 0 && now() - began > schedule->seconds);
+           (tries > 0 && now() - began > schedule->seconds);
 }
 
 enum sps_status sps_time(struct sps_pass *pass, struct sps_pass *dense,
@@ -138,11 +141,11 @@ enum sps_status sps_time(struct sps_pass *pass, struct sps_pass *dense,
 
     SPS_TRY(warm_up(pass, schedule));
     began = now();
-    while (!enough(schedule, samples, i, began)) {
-        if (dense && i % every == 0 && dense_n <= i / every)
-            SPS_TRY(dense_sample(dense, schedule, dense_n++, samples));
+    while (!enough(schedule, samples, i, i + dropped, began)) {
+        if (dense && dense_n <= i / every)
+            SPS_TRY(dense_sample(dense, schedule, samples, &dense_n));
         SPS_TRY(sample(pass, schedule, schedule->flush, &seconds));
-        SPS_TRY(look(pass->call.dev, i, samples, &keep));
+        SPS_TRY(look(pass->call.dev, samples, &samples->sm_mhz[i], &keep));
         if (!keep && dropped < SPS_SAMPLES_MAX) {
             dropped++;
             continue;

@@ -1,4 +1,5 @@
-/* backward.c - gradients of every method that has them, on every CPU backend. */
+/* backward.c - gradients of every method that has them, on every CPU backend.
+ * Over 400 lines because gradients have many partners to be held against. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -64,24 +64,36 @@ bool run_again(struct run *run)
 
 enum { GIVEN_BLOCK = 4, GIVEN_WIDTH = 6 };
 
-/* Random units of each row's sequence, the own one always among them. */
+/* Random units that row r of `own` + 1 visible ones reads: ascending, the own one last.
+ */
+static void draw_list(uint64_t seed, uint64_t which, int64_t own, int32_t *list)
+{
+    int64_t kept = 0;
+
+    for (int64_t unit = 0; unit < own && kept < GIVEN_WIDTH - 1; unit++)
+        if (problem_draw(seed, which + (uint64_t)unit, 0, own) < GIVEN_WIDTH)
+            list[kept++] = (int32_t)unit;
+    if (own >= 0)
+        list[kept++] = (int32_t)own;
+    while (kept < GIVEN_WIDTH)
+        list[kept++] = -1;
+}
+
 static void draw_given(struct run *run)
 {
     const struct sps_shape *s = &run->problem.shape;
     const int64_t heads[] = {s->h, s->g, 1};
     int64_t n = heads[run->problem.seed % 3];
-    struct sps_index *index = &run->input.extra.given;
 
     run->given = (int32_t *)problem_floats(s->t * n * GIVEN_WIDTH + 1);
-    *index = (struct sps_index){s->t, n, GIVEN_BLOCK, GIVEN_WIDTH, run->given, NULL};
-    for (int64_t i = 0; i < s->t * n * GIVEN_WIDTH; i++) {
-        int64_t row = i / GIVEN_WIDTH / n, sequence = sps_shape_sequence(s, row);
-        int64_t units = (sps_shape_keys(s, sequence) + GIVEN_BLOCK - 1) / GIVEN_BLOCK;
-        int64_t own = sps_shape_visible(s, sequence, row) - 1;
-        run->given[i] =
-            (int32_t)problem_draw(run->problem.seed, 1000 + (uint64_t)i, -1, units - 1);
-        if (own >= 0 && i % GIVEN_WIDTH == i / GIVEN_WIDTH % GIVEN_WIDTH)
-            run->given[i] = (int32_t)(own / GIVEN_BLOCK);
+    run->input.extra.given =
+        (struct sps_index){s->t, n, GIVEN_BLOCK, GIVEN_WIDTH, run->given, NULL};
+    for (int64_t i = 0; i < s->t * n; i++) {
+        int64_t row = i / n, sequence = sps_shape_sequence(s, row);
+        int64_t seen = sps_shape_visible(s, sequence, row);
+        draw_list(run->problem.seed, 1000 * (uint64_t)(i + 1),
+                  (seen + GIVEN_BLOCK - 1) / GIVEN_BLOCK - 1,
+                  run->given + i * GIVEN_WIDTH);
     }
 }
 

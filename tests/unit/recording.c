@@ -1,4 +1,5 @@
-/* recording.c - tests of slices of recorded layers, and of recordings refused. */
+/* recording.c - tests of slices of recorded layers, and of recordings refused.
+ * Over 400 lines because every refusal stands with its message. */
 #include "datasets/dataset.h"
 #include "datasets/safetensors.h"
 #include "tests/tap.h"

@@ -1,4 +1,5 @@
-/* safetensors.c - tests of the reader against hostile files, and of the writer. */
+/* safetensors.c - tests of the reader against hostile files, and of the writer.
+ * Over 400 lines because the attacks are a table. */
 #include "datasets/safetensors.h"
 #include "tests/tap.h"
 

@@ -41,7 +41,6 @@ static void test_one_sample(void)
 
     CU_ASSERT(q.p05 == 7 && q.p50 == 7 && q.p95 == 7);
     CU_ASSERT(sps_quantile(x, 1, 0.3) == 7);
-    CU_ASSERT(sps_mean(x, 1) == 7);
 }
 
 static void test_empty(void)
@@ -51,7 +50,6 @@ static void test_empty(void)
     CU_ASSERT_EQUAL(q.n, 0);
     CU_ASSERT(isnan(q.p05) && isnan(q.p50) && isnan(q.p95));
     CU_ASSERT(isnan(sps_quantile(NULL, 0, 0.5)));
-    CU_ASSERT(isnan(sps_mean(NULL, 0)));
 }
 
 static void test_nan(void)
@@ -63,7 +61,6 @@ static void test_nan(void)
     CU_ASSERT(isnan(q.p05) && isnan(q.p25) && isnan(q.p50) && isnan(q.p75));
     CU_ASSERT(isnan(q.p95));
     CU_ASSERT(isnan(sps_quantile(y, 2, 0)));
-    CU_ASSERT(isnan(sps_mean(x, 3)));
 }
 
 static void test_infinity(void)
@@ -75,13 +72,6 @@ static void test_infinity(void)
     CU_ASSERT(sps_quantile(x, 3, 1) == INFINITY);
 }
 
-static void test_mean(void)
-{
-    double x[] = {1, 2, 6};
-
-    CU_ASSERT(sps_mean(x, 3) == 3);
-}
-
 static const struct tap_test tests[] = {
     {"type 7 quantiles of four values", test_hand_values},
     {"five quantiles of 0..100", test_all_quantiles},
@@ -89,7 +79,6 @@ static const struct tap_test tests[] = {
     {"nothing has no quantile", test_empty},
     {"a NaN makes every answer NaN", test_nan},
     {"infinity is a value", test_infinity},
-    {"mean", test_mean},
     {0},
 };
 
