@@ -56,7 +56,10 @@ def fails(command, cwd):
 
 
 def target(program):
-    return "sparsescope" if program == "golden" else f"tests/property/{program}.t"
+    if program == "golden":
+        return "sparsescope"
+    folder = "unit" if (TREE / f"tests/unit/{program}.c").exists() else "property"
+    return f"tests/{folder}/{program}.t"
 
 
 def command(program):
