@@ -11,7 +11,7 @@
 
 /* Every backend of this build, the plainest first. */
 #ifdef HAVE_CUDA
-#define SPS_BACKENDS(X) X(ref) X(cpu) X(cuda)
+#define SPS_BACKENDS(X) X(ref) X(cpu) X(cuda) X(cuda_portable)
 #else
 #define SPS_BACKENDS(X) X(ref) X(cpu)
 #endif

@@ -29,6 +29,7 @@ static void close_cuda(struct sps_device *dev)
     cudaFree(state->flush);
     cudaFreeHost(state->fault_host);
     cudaFree(state->fault);
+    cudaFree(state->counter);
     if (state->stream)
         cudaStreamDestroy(state->stream);
     free(state->nvml);
@@ -52,6 +53,7 @@ static enum sps_status fill_state(struct cuda_state *state)
     CUDA_TRY(cudaMalloc(&state->flush, state->flush_bytes));
     CUDA_TRY(cudaMallocHost((void **)&state->fault_host, sizeof *state->fault_host));
     CUDA_TRY(cudaMalloc((void **)&state->fault, sizeof *state->fault));
+    CUDA_TRY(cudaMalloc((void **)&state->counter, sizeof *state->counter));
     return SPS_OK;
 }
 
@@ -88,7 +90,7 @@ static enum sps_status fill_device(struct sps_device *dev)
     return SPS_OK;
 }
 
-static enum sps_status open_cuda(struct sps_device *dev, int threads)
+static enum sps_status open_any(struct sps_device *dev, int threads, bool portable)
 {
     struct cuda_state *state;
     void *mem;
@@ -100,6 +102,7 @@ static enum sps_status open_cuda(struct sps_device *dev, int threads)
     }
     SPS_TRY(sps_calloc(sizeof *state, &mem));
     dev->state = state = (struct cuda_state *)mem;
+    state->portable = portable;
     dev->threads = threads > 0 ? threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
     enum sps_status status = SPS_OK;
     if (cudaGetDevice(&state->id) != cudaSuccess)
@@ -111,6 +114,16 @@ static enum sps_status open_cuda(struct sps_device *dev, int threads)
     if (status != SPS_OK)
         close_cuda(dev);
     return status;
+}
+
+static enum sps_status open_cuda(struct sps_device *dev, int threads)
+{
+    return open_any(dev, threads, false);
+}
+
+static enum sps_status open_portable(struct sps_device *dev, int threads)
+{
+    return open_any(dev, threads, true);
 }
 
 static enum sps_status alloc_cuda(struct sps_device *dev, size_t bytes, void **mem)
@@ -169,22 +182,18 @@ static enum sps_status flush(struct sps_device *dev)
 }
 
 SPS_BEGIN_DECLS
-extern const struct sps_backend sps_backend_cuda;
+extern const struct sps_backend sps_backend_cuda, sps_backend_cuda_portable;
 SPS_END_DECLS
-const struct sps_backend sps_backend_cuda = {
-    "cuda",
-    "tensor-core kernels for NVIDIA GPUs of compute capability 8.0 and newer",
-    accepts,
-    open_cuda,
-    close_cuda,
-    alloc_cuda,
-    free_cuda,
-    copy,
-    copy,
-    mark,
-    elapsed,
-    sps_cuda_roofs,
-    flush,
-    0,
-    sps_nvml_health,
-};
+
+/* Both are one code; the portable one leaves newer cards' own kernels aside. */
+#define CUDA_BACKEND(name, summary, open)                                                \
+    {                                                                                    \
+        name, summary, accepts, open, close_cuda, alloc_cuda, free_cuda, copy, copy,     \
+            mark, elapsed, sps_cuda_roofs, flush, 0, sps_nvml_health                     \
+    }
+const struct sps_backend sps_backend_cuda = CUDA_BACKEND(
+    "cuda", "tensor-core kernels for NVIDIA GPUs of compute capability 8.0 and newer",
+    open_cuda);
+const struct sps_backend sps_backend_cuda_portable = CUDA_BACKEND(
+    "cuda_portable", "the same without what only compute capability 9.0 can run",
+    open_portable);

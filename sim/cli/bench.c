@@ -11,7 +11,7 @@
 
 static const struct cli_option options[] = {
     {0, "set", "PATH=VALUE", "change the built-in config, as run --set does; may repeat"},
-    {0, "backend", "NAME", "auto, ref, cpu or cuda; default auto"},
+    {0, "backend", "NAME", "auto, ref, cpu, cuda, cuda_portable; default auto"},
     {0, "threads", "N", "CPU threads; default all"},
     {0},
 };

@@ -15,7 +15,8 @@ static const struct cli_option options[] = {
      "print every point with predicted flops, memory and time; run nothing"},
     {0, "resume", NULL, "keep finished points of DIR, run the others"},
     {0, "force", NULL, "start DIR over"},
-    {0, "backend", "NAME", "auto, ref, cpu or cuda instead of the config's backends"},
+    {0, "backend", "NAME",
+     "auto, ref, cpu, cuda, cuda_portable instead of the config's backends"},
     {0, "threads", "N", "CPU threads; default all"},
     {'q', "quiet", NULL, "no progress, no table"},
     {0},
@@ -70,9 +71,10 @@ static enum sps_status run(const struct cli_args *args, int *code)
         .argv = args->argv,
     };
     if (o.backend && strcmp(o.backend, "auto") != 0 && !sps_backend_find(o.backend))
-        return sps_fail(SPS_ECONFIG,
-                        "--backend: %s is not allowed: auto, ref, cpu or cuda",
-                        o.backend);
+        return sps_fail(
+            SPS_ECONFIG,
+            "--backend: %s is not allowed: auto, ref, cpu, cuda, cuda_portable",
+            o.backend);
     if (cli_has(args, "dry-run"))
         return sps_dry_run(&o, stdout);
     SPS_TRY(sps_run(&o, &counts));

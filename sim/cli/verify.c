@@ -6,7 +6,7 @@
 #include "sim/run/verify.h"
 
 static const struct cli_option options[] = {
-    {0, "backend", "NAME", "auto, ref, cpu or cuda; default auto"},
+    {0, "backend", "NAME", "auto, ref, cpu, cuda, cuda_portable; default auto"},
     {0, "dtype", "NAME", "bf16, fp16 or fp32, to which inputs are rounded; default fp32"},
     {0},
 };

@@ -7,7 +7,8 @@
 #include <string.h>
 
 const char *const sps_phase_words[] = {"prefill", "decode", "backward", NULL};
-static const char *const backend_words[] = {"auto", "ref", "cpu", "cuda", NULL};
+static const char *const backend_words[] = {"auto", "ref",           "cpu",
+                                            "cuda", "cuda_portable", NULL};
 static const char *const dtype_words[] = {"bf16", "fp16", "fp32", NULL};
 
 /* What this version can run. */

@@ -19,9 +19,18 @@ static const struct {
     enum sps_dtype dtype;
     double rel_l2;
 } tolerances[] = {
-    {"ref", SPS_F32, 2e-6},  {"ref", SPS_F16, 2e-6},     {"ref", SPS_BF16, 2e-6},
-    {"cpu", SPS_F32, 2e-5},  {"cpu", SPS_F16, 2e-5},     {"cpu", SPS_BF16, 2e-5},
-    {"cuda", SPS_F32, 2e-5}, {"cuda", SPS_F16, 0x1p-11}, {"cuda", SPS_BF16, 0x1p-8},
+    {"ref", SPS_F32, 2e-6},
+    {"ref", SPS_F16, 2e-6},
+    {"ref", SPS_BF16, 2e-6},
+    {"cpu", SPS_F32, 2e-5},
+    {"cpu", SPS_F16, 2e-5},
+    {"cpu", SPS_BF16, 2e-5},
+    {"cuda", SPS_F32, 2e-5},
+    {"cuda", SPS_F16, 0x1p-11},
+    {"cuda", SPS_BF16, 0x1p-8},
+    {"cuda_portable", SPS_F32, 2e-5},
+    {"cuda_portable", SPS_F16, 0x1p-11},
+    {"cuda_portable", SPS_BF16, 0x1p-8},
 };
 
 /* A file under check. */

@@ -1,0 +1,370 @@
+/* hopper.cuh - building blocks of the sm_90a kernels: mbarrier, bulk tensor copies (TMA),
+ * wgmma, register moves (PTX ISA 8.0, "Asynchronous Barrier", "Tensor copy", "wgmma").
+ *
+ * A tile of ROWS x D 16-bit elements lies in shared memory as D/64 slabs of [ROWS][64]; a
+ * row is 128 bytes and its chunk c of 16 bytes stands at c ^ (row & 7), the layout that
+ * TMA writes with 128-byte swizzle and wgmma reads.  A slab starts on 1024 bytes.
+ * Addresses are 32-bit shared addresses.
+ *
+ * Kernels that use this file have their bodies between #ifdef SPS_SM90A and #endif, so
+ * that the other targets of the same source stay empty.
+ */
+#ifndef SPS_KERNELS_CUDA_SM90_HOPPER_CUH
+#define SPS_KERNELS_CUDA_SM90_HOPPER_CUH
+
+#include <cuda.h>
+
+#include "kernels/cuda/tile.cuh"
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define SPS_SM90A 1
+#endif
+
+/* What a CTA may have of shared memory. */
+enum { SM90_SHARED = 232448 };
+
+/* ---- mbarrier: 8 bytes of shared memory ---- */
+
+/* One thread, once; then barrier_fence_init() there and __syncthreads().  `count`
+ * arrivals end a phase. */
+SPS_DEVICE void barrier_init(uint32_t barrier, uint32_t count)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count)
+                 : "memory");
+}
+
+SPS_DEVICE void barrier_fence_init(void)
+{
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+/* One arrival that announces `bytes` to come by TMA. */
+SPS_DEVICE void barrier_expect(uint32_t barrier, uint32_t bytes)
+{
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier),
+                 "r"(bytes)
+                 : "memory");
+}
+
+SPS_DEVICE void barrier_arrive(uint32_t barrier)
+{
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
+/* Wait for the end of the phase of this parity.  A fresh barrier lets parity 1 pass, so
+ * that a producer's first wait uses 1. */
+SPS_DEVICE void barrier_wait(uint32_t barrier, uint32_t parity)
+{
+    uint32_t done;
+
+    do
+        asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], "
+                     "%2; selp.u32 %0,1,0,p;}"
+                     : "=r"(done)
+                     : "r"(barrier), "r"(parity)
+                     : "memory");
+    while (!done);
+}
+
+/* A ring of STAGES filled by TMA: barriers full[STAGES], empty[STAGES] at `at`. */
+template <int STAGES> struct ring {
+    uint32_t at;
+    int stage, phase;
+};
+
+template <int STAGES> SPS_DEVICE uint32_t ring_full(const struct ring<STAGES> *r)
+{
+    return r->at + 8 * r->stage;
+}
+
+template <int STAGES> SPS_DEVICE uint32_t ring_empty(const struct ring<STAGES> *r)
+{
+    return r->at + 8 * (STAGES + r->stage);
+}
+
+template <int STAGES> SPS_DEVICE void ring_next(struct ring<STAGES> *r)
+{
+    if (++r->stage == STAGES)
+        r->stage = 0, r->phase ^= 1;
+}
+
+/* One thread: barriers of a ring whose stages `readers` arrivals give back. */
+template <int STAGES> SPS_DEVICE void ring_init(uint32_t at, int readers)
+{
+    for (int i = 0; i < STAGES; i++) {
+        barrier_init(at + 8 * i, 1);
+        barrier_init(at + 8 * (STAGES + i), readers);
+    }
+}
+
+/* Producer: wait until the stage is free, then announce its bytes. */
+template <int STAGES>
+SPS_DEVICE void ring_begin(const struct ring<STAGES> *r, uint32_t bytes)
+{
+    barrier_wait(ring_empty(r), r->phase ^ 1);
+    barrier_expect(ring_full(r), bytes);
+}
+
+/* Consumer: wait until the stage is filled. */
+template <int STAGES> SPS_DEVICE void ring_wait(const struct ring<STAGES> *r)
+{
+    barrier_wait(ring_full(r), r->phase);
+}
+
+/* ---- copies ---- */
+
+enum copy_policy : uint64_t {
+    KEEP_NOT = 0x12F0000000000000ull, /* evict first */
+    KEEP_LONG = 0x14F0000000000000ull /* evict last */
+};
+
+/* Box of `map` (a const __grid_constant__ parameter) at (c0, c1, c2), innermost first.
+ * All its bytes arrive at `barrier`, zeros where it overhangs the tensor.  One thread. */
+SPS_DEVICE void tma_load(uint32_t to, const CUtensorMap *map, uint32_t barrier, int c0,
+                         int c1, int c2, uint64_t policy)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::"
+        "complete_tx::bytes.L2::cache_hint [%0], [%1, {%3,%4,%5}], [%2], %6;" ::"r"(to),
+        "l"(map), "r"(barrier), "r"(c0), "r"(c1), "r"(c2), "l"(policy)
+        : "memory");
+}
+
+/* All D/64 slabs of `rows` rows: D columns at (outer c1, c2), a box a slab. */
+template <int D>
+SPS_DEVICE void tma_load_slabs(uint32_t to, int rows, const CUtensorMap *map,
+                               uint32_t barrier, int c1, int c2, uint64_t policy)
+{
+#pragma unroll
+    for (int i = 0; i < D / 64; i++)
+        tma_load(to + (uint32_t)(i * rows * 128), map, barrier, i * 64, c1, c2, policy);
+}
+
+/* This thread's ordinary (and cp.async) writes to shared memory become visible to TMA and
+ * wgmma; before the barrier that hands the data over. */
+SPS_DEVICE void fence_async(void)
+{
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/* ---- warpgroups ---- */
+
+/* This thread's warpgroup, in a form that the compiler knows to be the same in a warp:
+ * descriptors then live in uniform registers. */
+SPS_DEVICE int warpgroup_index(void)
+{
+    return __shfl_sync(~0u, (int)threadIdx.x >> 7, 0);
+}
+
+/* All 4 warps; R a multiple of 8 in 24..240; the sum over warpgroups at most 512. */
+template <int R> SPS_DEVICE void registers_give(void)
+{
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(R));
+}
+
+template <int R> SPS_DEVICE void registers_take(void)
+{
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(R));
+}
+
+/* Named barrier 1..15 of `threads` threads. */
+SPS_DEVICE void named_sync(int id, int threads)
+{
+    asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+/* ---- wgmma ---- */
+
+/* K-major operand (Q, K of Q K^T) at a slab's address: 16 of k further is +2, 64 of k
+ * further the next slab. */
+SPS_DEVICE uint64_t matrix_k(uint32_t at)
+{
+    return ((at & 0x3FFFF) >> 4) | (1ull << 16) | (64ull << 32) | (1ull << 62);
+}
+
+/* MN-major operand (V of P V): k runs over rows; 16 of k further is +128.  `slab`: bytes
+ * to the next 64 of n. */
+SPS_DEVICE uint64_t matrix_mn(uint32_t at, uint32_t slab)
+{
+    return ((at & 0x3FFFF) >> 4) | ((uint64_t)(slab >> 4) << 16) | (64ull << 32) |
+           (1ull << 62);
+}
+
+/* Before a batch of wgmma whose registers ordinary code has touched. */
+SPS_DEVICE void wgmma_fence(void)
+{
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+
+SPS_DEVICE void wgmma_commit(void)
+{
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+/* At most N committed batches still run; follow with hold() on what is finished. */
+template <int N> SPS_DEVICE void wgmma_wait(void)
+{
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+}
+
+/* Pins registers here: the compiler moves no use of them across. */
+template <int R> SPS_DEVICE void hold(float (&d)[R])
+{
+#pragma unroll
+    for (int i = 0; i < R; i++)
+        asm volatile("" : "+f"(d[i])::"memory");
+}
+
+template <int R> SPS_DEVICE void hold(uint32_t (&d)[R])
+{
+#pragma unroll
+    for (int i = 0; i < R; i++)
+        asm volatile("" : "+r"(d[i])::"memory");
+}
+
+/* d[N/2] (+)= A(64 x 16) B(16 x N) of a warpgroup, float32 sums; keep 0 overwrites d. The
+ * first argument only names the input type.  Warp w holds rows 16 w .. 16 w + 15: d[4 j],
+ * d[4 j + 1] row lane/4, columns 8 j + 2 (lane % 4) + {0, 1}; d[4 j + 2], d[4 j + 3] row
+ * lane/4 + 8.  product<N>(..): A and B K-major in shared memory; product_held<N>(..): A
+ * in registers, four 16-bit pairs out of such an accumulator, B MN-major. */
+#define SPS_R8(i)                                                                        \
+    "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]),          \
+        "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
+#define SPS_R32(i)  SPS_R8(i), SPS_R8(i + 8), SPS_R8(i + 16), SPS_R8(i + 24)
+#define SPS_R64(i)  SPS_R32(i), SPS_R32(i + 32)
+#define SPS_R128(i) SPS_R64(i), SPS_R64(i + 64)
+#define SPS_L8(a)                                                                        \
+    "%" #a "0,%" #a "1,%" #a "2,%" #a "3,%" #a "4,%" #a "5,%" #a "6,%" #a "7"
+#define SPS_L10(a) SPS_L8(a) ",%" #a "8,%" #a "9"
+#define SPS_L30    "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9," SPS_L10(1) "," SPS_L10(2)
+#define SPS_L32    SPS_L30 ",%30,%31"
+#define SPS_L60    SPS_L30 "," SPS_L10(3) "," SPS_L10(4) "," SPS_L10(5)
+#define SPS_L64    SPS_L60 ",%60,%61,%62,%63"
+#define SPS_L90    SPS_L60 "," SPS_L10(6) "," SPS_L10(7) "," SPS_L10(8)
+#define SPS_L120   SPS_L90 "," SPS_L10(9) "," SPS_L10(10) "," SPS_L10(11)
+#define SPS_L128   SPS_L120 "," SPS_L8(12)
+
+template <typename T, int N> struct wgmma;
+
+#define SPS_WGMMA(T, TYPE, N, R, A0, A1, A2, A3, A4, A5)                                 \
+    template <> struct wgmma<T, N> {                                                     \
+        static __device__ __forceinline__ void both(float (&d)[N / 2], uint64_t a,       \
+                                                    uint64_t b, int keep)                \
+        {                                                                                \
+            asm volatile("{.reg .pred p; setp.ne.b32 p, %" #A2                           \
+                         ", 0; wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE     \
+                         "." TYPE " {" SPS_L##R "}, %" #A0 ", %" #A1 ", p, 1, 1, 0, 0;}" \
+                         : SPS_R##R(0)                                                   \
+                         : "l"(a), "l"(b), "r"(keep));                                   \
+        }                                                                                \
+        static __device__ __forceinline__ void                                           \
+        held(float (&d)[N / 2], const uint32_t *a, uint64_t b, int keep)                 \
+        {                                                                                \
+            asm volatile("{.reg .pred p; setp.ne.b32 p, %" #A5                           \
+                         ", 0; wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE     \
+                         "." TYPE " {" SPS_L##R "}, {%" #A0 ",%" #A1 ",%" #A2 ",%" #A3   \
+                                                "}, %" #A4 ", p, 1, 1, 1;}"              \
+                         : SPS_R##R(0)                                                   \
+                         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b),           \
+                           "r"(keep));                                                   \
+        }                                                                                \
+    };
+#ifdef SPS_SM90A
+SPS_WGMMA(__nv_bfloat16, "bf16", 64, 32, 32, 33, 34, 35, 36, 37)
+SPS_WGMMA(__nv_bfloat16, "bf16", 128, 64, 64, 65, 66, 67, 68, 69)
+SPS_WGMMA(__nv_bfloat16, "bf16", 256, 128, 128, 129, 130, 131, 132, 133)
+SPS_WGMMA(__half, "f16", 64, 32, 32, 33, 34, 35, 36, 37)
+SPS_WGMMA(__half, "f16", 128, 64, 64, 65, 66, 67, 68, 69)
+SPS_WGMMA(__half, "f16", 256, 128, 128, 129, 130, 131, 132, 133)
+
+/* s = Q K^T: a warpgroup's 64 rows of a Q tile of QROWS rows at `q` (of its first row),
+ * BN keys at `k`; issued and committed, not waited for. */
+template <typename T, int D, int QROWS, int BN>
+SPS_DEVICE void issue_qk(float (&s)[BN / 2], uint32_t q, uint32_t k)
+{
+    uint64_t a = matrix_k(q), b = matrix_k(k);
+
+    hold(s);
+    wgmma_fence();
+#pragma unroll
+    for (int i = 0; i < D / 16; i++)
+        wgmma<T, BN>::both(s, a + (i & 3) * 2 + (i >> 2) * (QROWS * 8),
+                           b + (i & 3) * 2 + (i >> 2) * (BN * 8), i > 0);
+    wgmma_commit();
+}
+
+/* o += P V: p from pack_tile, V tile [BN][DV] at `v`; issued, not waited for. */
+template <typename T, int DV, int BN>
+SPS_DEVICE void issue_pv(float (&o)[DV / 2], uint32_t (&p)[BN / 4], uint32_t v)
+{
+    uint64_t b = matrix_mn(v, BN * 128);
+
+    hold(o);
+    hold(p);
+    wgmma_fence();
+#pragma unroll
+    for (int i = 0; i < BN / 16; i++)
+        wgmma<T, DV>::held(o, p + 4 * i, b + i * 128, 1);
+    wgmma_commit();
+}
+#endif
+
+/* ---- softmax of an accumulator ---- */
+
+/* What a thread keeps of its two rows, lane/4 and lane/4 + 8: largest score times c so
+ * far, and its share of the sum. */
+struct row_pair {
+    float m[2], l[2];
+};
+
+enum { LAZY = 8 };
+
+/* Online softmax in base 2 of 64 x 2R scores: s becomes exp2(s c - m).  m stays as it is
+ * while the row grows by less than 2^LAZY (FlashAttention-4's lazy rescaling), so that
+ * most tiles leave o alone.  Returns true when some row of the warp must be rescaled by
+ * factor[2]; a row's own factor depends on nothing but that row.  MASKED: s has -inf. */
+template <bool MASKED, int R>
+SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, float c,
+                             float (&factor)[2])
+{
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float top = s[2 * i], sum = 0;
+#pragma unroll
+        for (int j = 0; j < R / 4; j++)
+            top = fmaxf(top, fmaxf(s[4 * j + 2 * i], s[4 * j + 2 * i + 1]));
+        top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
+        top = fmaxf(top, __shfl_xor_sync(~0u, top, 2)) * c;
+        float m = top > rows->m[i] + LAZY ? top : rows->m[i];
+        float base = MASKED && m == -INFINITY ? 0 : m;
+        factor[i] = exp2_fast(rows->m[i] - base);
+        rows->m[i] = m;
+#pragma unroll
+        for (int j = 0; j < R / 4; j++)
+#pragma unroll
+            for (int e = 2 * i; e < 2 * i + 2; e++) {
+                s[4 * j + e] = exp2_fast(__fmaf_rn(s[4 * j + e], c, -base));
+                sum += s[4 * j + e];
+            }
+        rows->l[i] = __fmaf_rn(rows->l[i], factor[i], sum);
+    }
+    return __any_sync(~0u, factor[0] != 1 || factor[1] != 1);
+}
+
+template <int R> SPS_DEVICE void scale_rows(float (&o)[R], const float (&factor)[2])
+{
+#pragma unroll
+    for (int j = 0; j < R; j++)
+        o[j] *= factor[j >> 1 & 1];
+}
+
+/* Probabilities as the A operand of P V. */
+template <typename T, int R>
+SPS_DEVICE void pack_tile(uint32_t (&p)[R / 2], const float (&s)[R])
+{
+#pragma unroll
+    for (int i = 0; i < R / 2; i++)
+        p[i] = pack(T(), s[2 * i], s[2 * i + 1]);
+}
+
+#endif

@@ -1,0 +1,22 @@
+/* tma.h - tensor maps for the sm_90a kernels, and whether this device runs them. */
+#ifndef SPS_KERNELS_CUDA_SM90_TMA_H
+#define SPS_KERNELS_CUDA_SM90_TMA_H
+
+#include <cuda.h>
+
+#include "kernels/cuda/cuda.h"
+
+/* True when the device is of compute capability 9.0, sm_90a code was built in, and the
+ * backend in use is not the portable one. */
+bool sps_sm90_usable(struct sps_device *dev);
+
+/* Map of x[rows,heads,d] of a 16-bit type with boxes of `box_rows` rows of `box_heads`
+ * heads, a slab of 64 columns each: coordinates (column, head, row). */
+enum sps_status sps_sm90_map_rows(CUtensorMap *map, const void *x, enum sps_dtype dtype,
+                                  int64_t rows, int64_t heads, int64_t d, int box_heads,
+                                  int box_rows);
+
+/* A counter on the device, 0 when the next launch of the stream starts. */
+enum sps_status sps_sm90_counter(struct sps_device *dev, int **counter);
+
+#endif
