@@ -1,6 +1,7 @@
 /* backend.cu - the cuda backend: one GPU, one stream, events as marks. */
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/nvml.h"
+#include "kernels/cuda/sm90/tma.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,8 +54,7 @@ static enum sps_status fill_state(struct cuda_state *state)
     CUDA_TRY(cudaMalloc(&state->flush, state->flush_bytes));
     CUDA_TRY(cudaMallocHost((void **)&state->fault_host, sizeof *state->fault_host));
     CUDA_TRY(cudaMalloc((void **)&state->fault, sizeof *state->fault));
-    CUDA_TRY(cudaMalloc((void **)&state->counter, sizeof *state->counter));
-    return SPS_OK;
+    return sps_sm90_open(state);
 }
 
 static void fill_kernels(struct sps_kernels *k)

@@ -19,8 +19,9 @@ struct cuda_state {
     void *flush;
     size_t flush_bytes;
     int64_t *fault_host, *fault; /* place of the first bad number; -1: none */
-    int *counter;                /* of tiles handed out (sm90/) */
     bool portable;               /* no sm90/ kernels */
+    int *counter;                /* of tiles handed out (sm90/) */
+    void *encode;                /* the driver's tensor map encoder (sm90/) */
     struct nvml *nvml;           /* the sensors' library, once asked */
 };
 

@@ -1,6 +1,6 @@
 /* dense.cu - the dense slot: full and windowed attention, and compressed attention's
  * first pass. */
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/sm90/dense.h"
 
 typedef cudaError_t launch(const struct attend_args *a, cudaStream_t stream);
 
@@ -42,6 +42,8 @@ enum sps_status sps_cuda_dense_run(struct sps_device *dev, const struct sps_shap
         CUDA_TRY(sps_cuda_simple_attend(a, rows.end - rows.begin, stream));
         return SPS_OK;
     }
+    if (!a->k_low && sps_sm90_usable(dev))
+        return sps_sm90_dense(dev, shape, band, rows, a);
     dev->impl = a->k_low ? sizes[size].low : sizes[size].impl;
     a->p = (int)heads_a_tile(shape, rows, sizes[size].rows);
     a->lg = sps_cuda_log(a->p);

@@ -111,6 +111,18 @@ template <int STAGES> SPS_DEVICE void ring_wait(const struct ring<STAGES> *r)
     barrier_wait(ring_full(r), r->phase);
 }
 
+SPS_DEVICE void store_shared(uint32_t at, int x)
+{
+    asm volatile("st.shared.s32 [%0], %1;" ::"r"(at), "r"(x) : "memory");
+}
+
+SPS_DEVICE int load_shared(uint32_t at)
+{
+    int x;
+    asm volatile("ld.shared.s32 %0, [%1];" : "=r"(x) : "r"(at) : "memory");
+    return x;
+}
+
 /* ---- copies ---- */
 
 enum copy_policy : uint64_t {

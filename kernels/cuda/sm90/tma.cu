@@ -11,18 +11,30 @@ static __global__ void probe(int *p)
 #endif
 }
 
-bool sps_sm90_usable(struct sps_device *dev)
+static bool runs_here(const struct cuda_state *state)
 {
-    const struct cuda_state *state = cuda_state_of(dev);
     struct cudaFuncAttributes attributes;
 
-    if (state->portable || state->prop.major != 9 || state->prop.minor != 0)
+    if (state->prop.major != 9 || state->prop.minor != 0)
         return false;
-    if (cudaFuncGetAttributes(&attributes, probe) != cudaSuccess) {
-        cudaGetLastError();
-        return false;
-    }
-    return attributes.ptxVersion >= 90;
+    if (cudaFuncGetAttributes(&attributes, probe) == cudaSuccess)
+        return attributes.ptxVersion >= 90;
+    cudaGetLastError();
+    return false;
+}
+
+enum sps_status sps_sm90_open(struct cuda_state *state)
+{
+    cudaDriverEntryPointQueryResult found;
+
+    state->portable = state->portable || !runs_here(state);
+    if (state->portable)
+        return SPS_OK;
+    CUDA_TRY(cudaMalloc((void **)&state->counter, sizeof *state->counter));
+    CUDA_TRY(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &state->encode,
+                                              12000, cudaEnableDefault, &found));
+    state->portable = found != cudaDriverEntryPointSuccess;
+    return SPS_OK;
 }
 
 typedef CUresult encode(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
@@ -30,35 +42,22 @@ typedef CUresult encode(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
                         const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
                         CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
-static enum sps_status find_encoder(encode **to)
-{
-    cudaDriverEntryPointQueryResult found;
-
-    CUDA_TRY(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", (void **)to,
-                                              12000, cudaEnableDefault, &found));
-    if (found != cudaDriverEntryPointSuccess)
-        return sps_fail(SPS_EDEVICE, "cuda: the driver has no cuTensorMapEncodeTiled");
-    return SPS_OK;
-}
-
-enum sps_status sps_sm90_map_rows(CUtensorMap *map, const void *x, enum sps_dtype dtype,
-                                  int64_t rows, int64_t heads, int64_t d, int box_heads,
-                                  int box_rows)
+enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, const void *x,
+                                  enum sps_dtype dtype, int64_t rows, int64_t heads,
+                                  int64_t d, int box_heads, int box_rows)
 {
     cuuint64_t size[3] = {(cuuint64_t)d, (cuuint64_t)heads, (cuuint64_t)rows};
     cuuint64_t stride[2] = {(cuuint64_t)d * 2, (cuuint64_t)(heads * d) * 2};
     cuuint32_t box[3] = {64, (cuuint32_t)box_heads, (cuuint32_t)box_rows};
     cuuint32_t step[3] = {1, 1, 1};
-    encode *run;
 
-    SPS_TRY(find_encoder(&run));
-    CUresult result =
-        run(map,
-            dtype == SPS_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
-                              : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
-            3, (void *)x, size, stride, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
-            CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-            CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    CUresult result = ((encode *)cuda_state_of(dev)->encode)(
+        map,
+        dtype == SPS_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+                          : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+        3, (void *)x, size, stride, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
+        CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+        CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (result != CUDA_SUCCESS)
         return sps_fail(SPS_EDEVICE,
                         "cuda: no tensor map for [%lld,%lld,%lld] in boxes of %d x %d "

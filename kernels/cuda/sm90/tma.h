@@ -6,15 +6,21 @@
 
 #include "kernels/cuda/cuda.h"
 
-/* True when the device is of compute capability 9.0, sm_90a code was built in, and the
- * backend in use is not the portable one. */
-bool sps_sm90_usable(struct sps_device *dev);
+/* At open: leaves state->portable unset when the device is of compute capability 9.0 and
+ * sm_90a code was built in, and finds what maps need. */
+enum sps_status sps_sm90_open(struct cuda_state *state);
+
+/* True when this device runs the kernels of this folder. */
+static inline bool sps_sm90_usable(struct sps_device *dev)
+{
+    return !cuda_state_of(dev)->portable;
+}
 
 /* Map of x[rows,heads,d] of a 16-bit type with boxes of `box_rows` rows of `box_heads`
  * heads, a slab of 64 columns each: coordinates (column, head, row). */
-enum sps_status sps_sm90_map_rows(CUtensorMap *map, const void *x, enum sps_dtype dtype,
-                                  int64_t rows, int64_t heads, int64_t d, int box_heads,
-                                  int box_rows);
+enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, const void *x,
+                                  enum sps_dtype dtype, int64_t rows, int64_t heads,
+                                  int64_t d, int box_heads, int box_rows);
 
 /* A counter on the device, 0 when the next launch of the stream starts. */
 enum sps_status sps_sm90_counter(struct sps_device *dev, int **counter);

@@ -1,0 +1,354 @@
+/* dense.cuh - attention over a band of keys on Hopper: one thread loads Q, K and V tiles
+ * by TMA, NWG warpgroups of 64 rows multiply by wgmma, in the manner of FlashAttention-3
+ * (Shah et al. 2024, arXiv 2407.08608) but without its overlap inside a warpgroup: three
+ * warpgroups hide each other's softmax.  CTAs stay and draw tiles, longest first.
+ */
+#ifndef SPS_KERNELS_CUDA_SM90_DENSE_CUH
+#define SPS_KERNELS_CUDA_SM90_DENSE_CUH
+
+#include "kernels/cuda/dense.cuh"
+#include "kernels/cuda/sm90/dense.h"
+#include "kernels/cuda/sm90/hopper.cuh"
+
+/* A tile's row: where its output goes (-1: nowhere), its position, keys seen. */
+struct row_place {
+    int out, pos, seen;
+};
+
+/* Key tiles by their first key, for one warp: its warpgroup reads none outside [low,
+ * high] but those below sink, the warp reads those inside [all_low, all_high] whole. */
+struct tile_reads {
+    int low, high, sink, all_low, all_high;
+};
+
+template <int DK, int DV, int NWG, int BN> struct dense90_shape {
+    static constexpr int rows = NWG * 64, threads = NWG * 128 + 128;
+    static constexpr int q_bytes = rows * DK * 2, k_bytes = BN * DK * 2,
+                         v_bytes = BN * DV * 2, kv_bytes = 2 * (k_bytes + v_bytes);
+    static constexpr int queries = 2 * q_bytes + kv_bytes + 256 <= SM90_SHARED ? 2 : 1;
+    static constexpr int k = queries * q_bytes, v = k + 2 * k_bytes,
+                         barriers = v + 2 * v_bytes;
+    static constexpr int row_places = barriers + 256;
+    static constexpr int tile_reads = row_places + rows * (int)sizeof(struct row_place);
+    static constexpr int bytes = tile_reads + NWG * 4 * (int)sizeof(struct tile_reads);
+};
+
+/* Barriers and tile numbers behind the tiles. */
+template <typename S> struct dense90_rings {
+    struct ring<S::queries> q;
+    struct ring<2> k, v; /* always at the same stage */
+    uint32_t number;     /* of the tile in each stage of q; -1: no more */
+};
+
+template <typename S>
+SPS_DEVICE struct dense90_rings<S> dense90_rings_at(uint32_t shared) {
+    uint32_t at = shared + S::barriers;
+    struct dense90_rings<S> r = {
+        {at, 0, 0}, {at + 32, 0, 0}, {at + 64, 0, 0}, at + 96
+    };
+
+    return r;
+}
+
+#ifdef SPS_SM90A
+/* One thread: draw tiles and load what they read. */
+template <typename S, int DK, int DV, int BN>
+SPS_DEVICE void dense90_load(const struct attend_args *a, const struct dense90_maps *maps,
+                             uint32_t shared, struct dense90_rings<S> r)
+{
+    int total = a->at.tiles * a->groups, number = blockIdx.x;
+    int q_bytes = a->p * a->at.tokens * DK * 2;
+
+    for (; number < total; number = gridDim.x + atomicAdd(maps->counter, 1)) {
+        struct row_tile tile = row_tile_of(&a->at, number, a->groups, a->section, a->p);
+        struct key_span span = key_span_of<BN>(&a->at, &tile);
+        int kv = tile.head / (int)(a->h / a->g), key = (int)tile.seq.key;
+
+        barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
+        store_shared(r.number + 4 * r.q.stage, number);
+        barrier_expect(ring_full(&r.q), q_bytes);
+        tma_load_slabs<DK>(shared + r.q.stage * S::q_bytes, S::rows, &maps->q,
+                           ring_full(&r.q), tile.head, (int)(tile.seq.row + tile.token),
+                           KEEP_NOT);
+        ring_next(&r.q);
+        for (int i = 0; i <= span.count; i++) { /* K0 K1 V0 K2 V1 .. */
+            if (i < span.count) {
+                int base = key_span_base(&span, span.count - 1 - i, BN);
+                ring_begin(&r.k, S::k_bytes);
+                tma_load_slabs<DK>(shared + S::k + r.k.stage * S::k_bytes, BN, &maps->k,
+                                   ring_full(&r.k), kv, key + base, KEEP_LONG);
+                ring_next(&r.k);
+            }
+            if (i > 0) {
+                int base = key_span_base(&span, span.count - i, BN);
+                ring_begin(&r.v, S::v_bytes);
+                tma_load_slabs<DV>(shared + S::v + r.v.stage * S::v_bytes, BN, &maps->v,
+                                   ring_full(&r.v), kv, key + base, KEEP_LONG);
+                ring_next(&r.v);
+            }
+        }
+    }
+    barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
+    store_shared(r.number + 4 * r.q.stage, -1);
+    barrier_arrive(ring_full(&r.q));
+}
+
+/* Row `row` of the tile, token by token, head by head. */
+SPS_DEVICE struct row_place row_place_of(const struct attend_args *a,
+                                         const struct row_tile *tile, int row)
+{
+    int token = row / a->p, head = row - token * a->p, end = tile->count - 1;
+    int known = token < end ? token : end;
+    struct row_place at;
+
+    at.pos = geometry_pos(&a->at, &tile->seq, tile->token + known);
+    at.seen = geometry_visible(&a->at, &tile->seq, at.pos);
+    at.out = (int)(tile->seq.row + tile->token + token) * (int)a->h + tile->head + head;
+    if (token > end)
+        at.out = -1;
+    return at;
+}
+
+/* Of the warp whose first row is `row`. */
+template <int BN>
+SPS_DEVICE struct tile_reads tile_reads_of(const struct attend_args *a,
+                                           const struct row_tile *tile, int row)
+{
+    struct row_place first = row_place_of(a, tile, row & ~63),
+                     last = row_place_of(a, tile, row | 63),
+                     own = row_place_of(a, tile, row),
+                     own_last = row_place_of(a, tile, row | 15);
+    struct tile_reads r = {0, last.seen - 1, 0, 0, own.seen - BN};
+
+    if (!a->at.all) {
+        r.low = first.pos - a->at.window + 2 - BN;
+        r.high = last.pos < r.high ? last.pos : r.high;
+        r.sink = a->at.sink < last.seen ? a->at.sink : last.seen;
+        r.all_low = own_last.pos - a->at.window + 1;
+        r.all_high = own.pos + 1 - BN < r.all_high ? own.pos + 1 - BN : r.all_high;
+    }
+    if (first.out < 0)
+        r.high = r.sink = -1;
+    return r;
+}
+
+SPS_DEVICE bool reads_some(const struct tile_reads *r, int base)
+{
+    return (base >= r->low && base <= r->high) || base < r->sink;
+}
+
+SPS_DEVICE bool reads_all(const struct tile_reads *r, int base)
+{
+    return base >= r->all_low && base <= r->all_high;
+}
+
+/* -inf in row i of a thread's scores where it does not read the key. */
+template <int R>
+SPS_DEVICE void mask_keys(const struct geometry *at, const struct row_place *row,
+                          float (&s)[R], int i, int base)
+{
+    int from = base + 2 * (threadIdx.x & 3), high = row->seen - from, low = 0, sink = 0;
+
+    if (!at->all) {
+        sink = (at->sink < row->seen ? at->sink : row->seen) - from;
+        low = row->pos - at->window + 1 - from;
+        high = row->pos + 1 - from < high ? row->pos + 1 - from : high;
+    }
+    if (at->all)
+        low = sink = -(1 << 30);
+#pragma unroll
+    for (int j = 0; j < R / 4; j++)
+#pragma unroll
+        for (int e = 0; e < 2; e++)
+            if ((8 * j + e >= high || 8 * j + e < low) && 8 * j + e >= sink)
+                s[4 * j + 2 * i + e] = -INFINITY;
+}
+
+/* o (float32) and lse of a thread's two rows. */
+template <int DV>
+SPS_DEVICE void write_pair(const struct attend_args *a, const struct row_place *places,
+                           const float (&o)[DV / 2], const struct row_pair *pair)
+{
+    int column = 2 * (threadIdx.x & 3);
+
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        int64_t out = places[8 * i].out;
+        float sum = quad_sum(pair->l[i]), scale = sum > 0 ? 1 / sum : 0;
+        if (out < 0)
+            continue;
+        float *to = a->o + out * a->dv + column;
+#pragma unroll
+        for (int j = 0; j < DV / 8; j++)
+            if (8 * j + column < a->dv)
+                *(float2 *)(to + 8 * j) =
+                    make_float2(o[4 * j + 2 * i] * scale, o[4 * j + 2 * i + 1] * scale);
+        if (a->lse && column == 0)
+            a->lse[out] =
+                sum > 0 ? pair->m[i] * 0.6931471805599453f + logf(sum) : -INFINITY;
+    }
+}
+
+/* One arrival a warp. */
+SPS_DEVICE void warp_arrive(uint32_t barrier)
+{
+    if ((threadIdx.x & 31) == 0)
+        barrier_arrive(barrier);
+}
+
+/* Consumers read K and V in step: one ring's state serves both. */
+template <typename S> struct dense90_reader {
+    struct ring<S::queries> q;
+    struct ring<2> kv; /* K's; V's barriers stand V_RING bytes on */
+};
+enum { V_RING = 32 };
+
+/* 64 rows against one key tile; `row`: this thread's first. */
+template <typename T, typename S, int DK, int DV, int BN>
+SPS_DEVICE void dense90_step(const struct attend_args *a, uint32_t shared, uint32_t q,
+                             const struct row_place *row, bool whole, int base,
+                             const struct ring<2> *kv, struct row_pair *pair,
+                             float (&o)[DV / 2])
+{
+    float s[BN / 2], factor[2];
+    uint32_t p[BN / 4];
+
+    barrier_wait(ring_full(kv), kv->phase);
+    issue_qk<T, DK, S::rows, BN>(s, q, shared + S::k + kv->stage * S::k_bytes);
+    wgmma_wait<0>();
+    hold(s);
+    warp_arrive(ring_empty(kv));
+    if (!whole) {
+        mask_keys(&a->at, row, s, 0, base);
+        mask_keys(&a->at, row + 8, s, 1, base);
+    }
+    bool grew = softmax_rows<true>(s, pair, a->c, factor);
+    pack_tile<T>(p, s);
+    if (grew)
+        scale_rows(o, factor);
+    barrier_wait(ring_full(kv) + V_RING, kv->phase);
+    issue_pv<T, DV, BN>(o, p, shared + S::v + kv->stage * S::v_bytes);
+    wgmma_wait<0>();
+    hold(o);
+    warp_arrive(ring_empty(kv) + V_RING);
+}
+
+/* No row of the warpgroup reads the key tile. */
+SPS_DEVICE void dense90_skip(const struct ring<2> *kv)
+{
+    barrier_wait(ring_full(kv), kv->phase);
+    warp_arrive(ring_empty(kv));
+    barrier_wait(ring_full(kv) + V_RING, kv->phase);
+    warp_arrive(ring_empty(kv) + V_RING);
+}
+
+/* A warpgroup's rows of one tile against the key tiles of the CTA's span. */
+template <typename T, typename S, int DK, int DV, int BN>
+SPS_DEVICE void dense90_tile(const struct attend_args *a, unsigned char *memory,
+                             const struct row_tile *tile, int wg,
+                             struct dense90_reader<S> *r)
+{
+    uint32_t shared = shared_address(memory);
+    uint32_t q = shared + r->q.stage * S::q_bytes + wg * 64 * 128;
+    int lane = threadIdx.x & 31, warp = wg * 4 + ((threadIdx.x >> 5) & 3);
+    struct row_place *places = (struct row_place *)(memory + S::row_places) + warp * 16;
+    struct tile_reads *reads = (struct tile_reads *)(memory + S::tile_reads) + warp;
+    struct key_span span = key_span_of<BN>(&a->at, tile);
+    struct row_pair pair = {{-INFINITY, -INFINITY}, {0, 0}};
+    float o[DV / 2];
+
+    __syncwarp();
+    if (lane < 16)
+        places[lane] = row_place_of(a, tile, warp * 16 + lane);
+    if (lane == 16)
+        *reads = tile_reads_of<BN>(a, tile, warp * 16);
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < DV / 2; i++)
+        o[i] = 0;
+#pragma unroll 1
+    for (int step = span.count - 1; step >= 0; step--) {
+        int base = key_span_base(&span, step, BN);
+        if (__any_sync(~0u, reads_some(reads, base)))
+            dense90_step<T, S, DK, DV, BN>(a, shared, q, places + lane / 4,
+                                           reads_all(reads, base), base, &r->kv, &pair,
+                                           o);
+        else
+            dense90_skip(&r->kv);
+        ring_next(&r->kv);
+    }
+    warp_arrive(ring_empty(&r->q));
+    ring_next(&r->q);
+    write_pair<DV>(a, places + lane / 4, o, &pair);
+}
+#endif
+
+template <typename T, int DK, int DV, int NWG, int BN>
+__global__ void __launch_bounds__(NWG * 128 + 128, 1)
+    dense90_kernel(const __grid_constant__ struct attend_args a,
+                   const __grid_constant__ struct dense90_maps maps)
+{
+#ifdef SPS_SM90A
+    using S = dense90_shape<DK, DV, NWG, BN>;
+    extern __shared__ __align__(1024) unsigned char memory[];
+    uint32_t shared = shared_address(memory);
+    struct dense90_rings<S> r = dense90_rings_at<S>(shared);
+    int wg = warpgroup_index();
+
+    if (threadIdx.x == 0) {
+        ring_init<S::queries>(r.q.at, NWG * 4);
+        ring_init<2>(r.k.at, NWG * 4);
+        ring_init<2>(r.v.at, NWG * 4);
+        barrier_fence_init();
+    }
+    __syncthreads();
+    if (wg == 0) {
+        registers_give<NWG == 2 ? 40 : 32>();
+        if (threadIdx.x == 0)
+            dense90_load<S, DK, DV, BN>(&a, &maps, shared, r);
+    } else {
+        registers_take<NWG == 2 ? 232 : 160>();
+        struct dense90_reader<S> reader = {
+            r.q, r.k
+        };
+        for (;;) {
+            ring_wait(&reader.q);
+            int number = load_shared(r.number + 4 * reader.q.stage);
+            if (number < 0)
+                break;
+            struct row_tile tile = row_tile_of(&a.at, number, a.groups, a.section, a.p);
+            dense90_tile<T, S, DK, DV, BN>(&a, memory, &tile, wg - 1, &reader);
+        }
+    }
+#endif
+}
+
+template <typename T, int DK, int DV, int NWG, int BN>
+static cudaError_t dense90_launch(const struct attend_args *a,
+                                  const struct dense90_maps *maps, int grid,
+                                  cudaStream_t stream)
+{
+    using S = dense90_shape<DK, DV, NWG, BN>;
+    auto kernel = dense90_kernel<T, DK, DV, NWG, BN>;
+    cudaError_t error = cudaFuncSetAttribute(
+        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
+
+    static_assert(S::bytes <= SM90_SHARED, "tiles fit into shared memory");
+    if (error == cudaSuccess && grid > 0) {
+        kernel<<<(unsigned)grid, S::threads, S::bytes, stream>>>(*a, *maps);
+        error = cudaGetLastError();
+    }
+    return error;
+}
+
+template <int DK, int DV, int NWG, int BN>
+static cudaError_t dense90_any(const struct attend_args *a,
+                               const struct dense90_maps *maps, int grid,
+                               cudaStream_t stream)
+{
+    return a->dtype == SPS_BF16
+               ? dense90_launch<__nv_bfloat16, DK, DV, NWG, BN>(a, maps, grid, stream)
+               : dense90_launch<__half, DK, DV, NWG, BN>(a, maps, grid, stream);
+}
+
+#endif

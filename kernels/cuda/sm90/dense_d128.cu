@@ -1,0 +1,9 @@
+/* dense_d128.cu - attention on Hopper for heads of 65 to 128. */
+#include "kernels/cuda/sm90/dense.cuh"
+
+cudaError_t sps_sm90_dense_d128(const struct attend_args *a,
+                                const struct dense90_maps *maps, int grid,
+                                cudaStream_t stream)
+{
+    return dense90_any<128, 128, 3, 128>(a, maps, grid, stream);
+}

@@ -1,0 +1,10 @@
+/* dense_d128_short.cu - attention on Hopper for heads of 65 to 128, few rows or a window.
+ */
+#include "kernels/cuda/sm90/dense.cuh"
+
+cudaError_t sps_sm90_dense_d128_short(const struct attend_args *a,
+                                      const struct dense90_maps *maps, int grid,
+                                      cudaStream_t stream)
+{
+    return dense90_any<128, 128, 2, 128>(a, maps, grid, stream);
+}
