@@ -21,16 +21,14 @@ static const struct tile_shape narrow = {sps_sm90_dense_d128_short,
  * where there are few tiles. */
 static const struct tile_shape *shape_of(struct sps_device *dev,
                                          const struct sps_shape *shape,
-                                         const struct sps_band *band,
                                          struct sps_rows rows, int size)
 {
     int64_t all = rows.end - rows.begin, each = all / shape->n;
     int64_t wide = (each + 191) / 192 * shape->n * shape->h;
-    bool window = band && !band->all;
 
     if (size != 1)
         return &sizes[size];
-    if (window || each <= 128 || wide < 2 * cuda_state_of(dev)->prop.multiProcessorCount)
+    if (each <= 128 || wide < 2 * cuda_state_of(dev)->prop.multiProcessorCount)
         return &narrow;
     return &sizes[size];
 }
@@ -62,7 +60,7 @@ enum sps_status sps_sm90_dense(struct sps_device *dev, const struct sps_shape *s
 {
     const struct cuda_state *state = cuda_state_of(dev);
     const struct tile_shape *tile =
-        shape_of(dev, shape, band, rows, sps_cuda_size(a->dk, a->dv));
+        shape_of(dev, shape, rows, sps_cuda_size(a->dk, a->dv));
     struct dense90_maps maps;
 
     dev->impl = tile->impl;

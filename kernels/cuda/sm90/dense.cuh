@@ -249,7 +249,7 @@ SPS_DEVICE void dense90_tile(const struct attend_args *a, unsigned char *memory,
                              struct dense90_reader<S> *r)
 {
     uint32_t shared = shared_address(memory);
-    uint32_t q = shared + r->q.stage * S::q_bytes + wg * 64 * 128;
+    uint32_t q = warp_uniform(shared + r->q.stage * S::q_bytes + wg * 64 * 128);
     int lane = threadIdx.x & 31, warp = wg * 4 + ((threadIdx.x >> 5) & 3);
     struct row_place *places = (struct row_place *)(memory + S::row_places) + warp * 16;
     struct tile_reads *reads = (struct tile_reads *)(memory + S::tile_reads) + warp;
@@ -313,7 +313,7 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
         };
         for (;;) {
             ring_wait(&reader.q);
-            int number = load_shared(r.number + 4 * reader.q.stage);
+            int number = warp_uniform(load_shared(r.number + 4 * reader.q.stage));
             if (number < 0)
                 break;
             struct row_tile tile = row_tile_of(&a.at, number, a.groups, a.section, a.p);

@@ -1,4 +1,4 @@
-/* dense_d128_short.cu - attention on Hopper for heads of 65 to 128, few rows or a window.
+/* dense_d128_short.cu - attention on Hopper for heads of 65 to 128, few rows.
  */
 #include "kernels/cuda/sm90/dense.cuh"
 

@@ -161,11 +161,18 @@ SPS_DEVICE void fence_async(void)
 
 /* ---- warpgroups ---- */
 
-/* This thread's warpgroup, in a form that the compiler knows to be the same in a warp:
- * descriptors then live in uniform registers. */
+/* x, the same in all lanes, in a form that the compiler knows to be so: matrix
+ * descriptors made of it live in uniform registers (else every wgmma waits for moves into
+ * them). */
+SPS_DEVICE int warp_uniform(int x)
+{
+    return __shfl_sync(~0u, x, 0);
+}
+
+/* This thread's warpgroup. */
 SPS_DEVICE int warpgroup_index(void)
 {
-    return __shfl_sync(~0u, (int)threadIdx.x >> 7, 0);
+    return warp_uniform((int)threadIdx.x >> 7);
 }
 
 /* All 4 warps; R a multiple of 8 in 24..240; the sum over warpgroups at most 512. */
@@ -339,27 +346,37 @@ template <bool MASKED, int R>
 SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, float c,
                              float (&factor)[2])
 {
+    float top[2] = {s[0], s[2]}, base[2], sum[2] = {0, 0};
+
+#pragma unroll
+    for (int j = 0; j < R / 4; j++)
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+            top[i] = fmaxf(top[i], fmaxf(s[4 * j + 2 * i], s[4 * j + 2 * i + 1]));
+#pragma unroll
+    for (int x = 1; x <= 2; x *= 2)
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+            top[i] = fmaxf(top[i], __shfl_xor_sync(~0u, top[i], x));
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        float top = s[2 * i], sum = 0;
-#pragma unroll
-        for (int j = 0; j < R / 4; j++)
-            top = fmaxf(top, fmaxf(s[4 * j + 2 * i], s[4 * j + 2 * i + 1]));
-        top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
-        top = fmaxf(top, __shfl_xor_sync(~0u, top, 2)) * c;
-        float m = top > rows->m[i] + LAZY ? top : rows->m[i];
-        float base = MASKED && m == -INFINITY ? 0 : m;
-        factor[i] = exp2_fast(rows->m[i] - base);
+        float most = top[i] * c, m = most > rows->m[i] + LAZY ? most : rows->m[i];
+        base[i] = MASKED && m == -INFINITY ? 0 : m;
+        factor[i] = exp2_fast(rows->m[i] - base[i]);
         rows->m[i] = m;
-#pragma unroll
-        for (int j = 0; j < R / 4; j++)
-#pragma unroll
-            for (int e = 2 * i; e < 2 * i + 2; e++) {
-                s[4 * j + e] = exp2_fast(__fmaf_rn(s[4 * j + e], c, -base));
-                sum += s[4 * j + e];
-            }
-        rows->l[i] = __fmaf_rn(rows->l[i], factor[i], sum);
     }
+#pragma unroll
+    for (int j = 0; j < R / 4; j++)
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            float *x = s + 4 * j + 2 * i;
+            x[0] = exp2_fast(__fmaf_rn(x[0], c, -base[i]));
+            x[1] = exp2_fast(__fmaf_rn(x[1], c, -base[i]));
+            sum[i] += x[0] + x[1];
+        }
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+        rows->l[i] = __fmaf_rn(rows->l[i], factor[i], sum[i]);
     return __any_sync(~0u, factor[0] != 1 || factor[1] != 1);
 }
 
