@@ -1,7 +1,7 @@
 /* score.cu - the launch of score kernels, and the slots that are one or two of them:
  * gate, mass, probs. */
 #include "kernels/check.h"
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/sm90/score.h"
 
 typedef cudaError_t launch(const struct score_args *a, cudaStream_t stream);
 
@@ -36,6 +36,8 @@ enum sps_status sps_cuda_score_run(struct sps_device *dev, const struct sps_shap
     if (rows.begin >= rows.end)
         return SPS_OK;
     bool fits = sps_cuda_fits(a->dtype, shape->dk, 8) && a->k_dtype == a->dtype;
+    if (fits && sps_sm90_scores(dev, shape, a))
+        return sps_sm90_score(dev, shape, rows, a);
     int64_t tokens = fits ? sizes[size].rows >> a->lg : 1;
     SPS_TRY(sps_cuda_geometry(dev, shape, by, NULL, rows, tokens, 1, &a->at));
     if (fits)

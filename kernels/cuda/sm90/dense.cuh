@@ -8,18 +8,7 @@
 
 #include "kernels/cuda/dense.cuh"
 #include "kernels/cuda/sm90/dense.h"
-#include "kernels/cuda/sm90/hopper.cuh"
-
-/* A tile's row: where its output goes (-1: nowhere), its position, keys seen. */
-struct row_place {
-    int out, pos, seen;
-};
-
-/* Key tiles by their first key, for one warp: its warpgroup reads none outside [low,
- * high] but those below sink, the warp reads those inside [all_low, all_high] whole. */
-struct tile_reads {
-    int low, high, sink, all_low, all_high;
-};
+#include "kernels/cuda/sm90/tile.cuh"
 
 template <int DK, int DV, int NWG, int BN> struct dense90_shape {
     static constexpr int rows = NWG * 64, threads = NWG * 128 + 128;
@@ -93,77 +82,6 @@ SPS_DEVICE void dense90_load(const struct attend_args *a, const struct dense90_m
     barrier_arrive(ring_full(&r.q));
 }
 
-/* Row `row` of the tile, token by token, head by head. */
-SPS_DEVICE struct row_place row_place_of(const struct attend_args *a,
-                                         const struct row_tile *tile, int row)
-{
-    int token = row / a->p, head = row - token * a->p, end = tile->count - 1;
-    int known = token < end ? token : end;
-    struct row_place at;
-
-    at.pos = geometry_pos(&a->at, &tile->seq, tile->token + known);
-    at.seen = geometry_visible(&a->at, &tile->seq, at.pos);
-    at.out = (int)(tile->seq.row + tile->token + token) * (int)a->h + tile->head + head;
-    if (token > end)
-        at.out = -1;
-    return at;
-}
-
-/* Of the warp whose first row is `row`. */
-template <int BN>
-SPS_DEVICE struct tile_reads tile_reads_of(const struct attend_args *a,
-                                           const struct row_tile *tile, int row)
-{
-    struct row_place first = row_place_of(a, tile, row & ~63),
-                     last = row_place_of(a, tile, row | 63),
-                     own = row_place_of(a, tile, row),
-                     own_last = row_place_of(a, tile, row | 15);
-    struct tile_reads r = {0, last.seen - 1, 0, 0, own.seen - BN};
-
-    if (!a->at.all) {
-        r.low = first.pos - a->at.window + 2 - BN;
-        r.high = last.pos < r.high ? last.pos : r.high;
-        r.sink = a->at.sink < last.seen ? a->at.sink : last.seen;
-        r.all_low = own_last.pos - a->at.window + 1;
-        r.all_high = own.pos + 1 - BN < r.all_high ? own.pos + 1 - BN : r.all_high;
-    }
-    if (first.out < 0)
-        r.high = r.sink = -1;
-    return r;
-}
-
-SPS_DEVICE bool reads_some(const struct tile_reads *r, int base)
-{
-    return (base >= r->low && base <= r->high) || base < r->sink;
-}
-
-SPS_DEVICE bool reads_all(const struct tile_reads *r, int base)
-{
-    return base >= r->all_low && base <= r->all_high;
-}
-
-/* -inf in row i of a thread's scores where it does not read the key. */
-template <int R>
-SPS_DEVICE void mask_keys(const struct geometry *at, const struct row_place *row,
-                          float (&s)[R], int i, int base)
-{
-    int from = base + 2 * (threadIdx.x & 3), high = row->seen - from, low = 0, sink = 0;
-
-    if (!at->all) {
-        sink = (at->sink < row->seen ? at->sink : row->seen) - from;
-        low = row->pos - at->window + 1 - from;
-        high = row->pos + 1 - from < high ? row->pos + 1 - from : high;
-    }
-    if (at->all)
-        low = sink = -(1 << 30);
-#pragma unroll
-    for (int j = 0; j < R / 4; j++)
-#pragma unroll
-        for (int e = 0; e < 2; e++)
-            if ((8 * j + e >= high || 8 * j + e < low) && 8 * j + e >= sink)
-                s[4 * j + 2 * i + e] = -INFINITY;
-}
-
 /* o (float32) and lse of a thread's two rows. */
 template <int DV>
 SPS_DEVICE void write_pair(const struct attend_args *a, const struct row_place *places,
@@ -187,13 +105,6 @@ SPS_DEVICE void write_pair(const struct attend_args *a, const struct row_place *
             a->lse[out] =
                 sum > 0 ? pair->m[i] * 0.6931471805599453f + logf(sum) : -INFINITY;
     }
-}
-
-/* One arrival a warp. */
-SPS_DEVICE void warp_arrive(uint32_t barrier)
-{
-    if ((threadIdx.x & 31) == 0)
-        barrier_arrive(barrier);
 }
 
 /* Consumers read K and V in step: one ring's state serves both. */
@@ -257,12 +168,7 @@ SPS_DEVICE void dense90_tile(const struct attend_args *a, unsigned char *memory,
     struct row_pair pair = {{-INFINITY, -INFINITY}, {0, 0}};
     float o[DV / 2];
 
-    __syncwarp();
-    if (lane < 16)
-        places[lane] = row_place_of(a, tile, warp * 16 + lane);
-    if (lane == 16)
-        *reads = tile_reads_of<BN>(a, tile, warp * 16);
-    __syncwarp();
+    place_warp<BN>(&a->at, a->h, a->p, tile, warp * 16, places, reads);
 #pragma unroll
     for (int i = 0; i < DV / 2; i++)
         o[i] = 0;
