@@ -77,7 +77,7 @@ static __global__ void place_lists(const __grid_constant__ struct attend_args a,
             break;
         int place = take_place(FILL ? bins.next : bins.size, bin);
         if (FILL && inside)
-            entries[place] = row * width + slot;
+            entries[place] = (row * width + slot) | (list_alone(list, width) ? ALONE : 0);
     }
 }
 
@@ -185,6 +185,8 @@ static __global__ void merge(const __grid_constant__ struct attend_args a,
         ((a.at.begin + row) * a.index_heads + head * a.index_heads / a.h) * width;
     float top = -INFINITY, sum = 0;
 
+    if (list_alone(list, width))
+        return;
     heads += i * width;
     partial += i * width * a.dv;
     for (int slot = lane; slot < width; slot += 32)
@@ -222,7 +224,7 @@ static __global__ void merge(const __grid_constant__ struct attend_args a,
             *(float4 *)(a.o + to * a.dv + d) = o;
     }
     if (a.lse && lane == 0)
-        a.lse[to] = sum > 0 ? (top + log2f(sum)) * 0.6931471805599453f : -INFINITY;
+        a.lse[to] = sum > 0 ? (top + log2f(sum)) * LN2 : -INFINITY;
 }
 
 static cudaError_t merge_chunk(const struct attend_args *a, const struct gather_work *w,
@@ -307,11 +309,16 @@ static enum sps_status run_chunk(struct sps_device *dev, const struct sps_shape 
     return SPS_OK;
 }
 
-/* Rows a chunk: all chunks but the last alike, so that none is a short rest. */
-static int64_t even_chunk(struct sps_rows rows, size_t row_bytes, size_t limit)
+/* All chunks but the last alike, so that none is a short rest. */
+int64_t sps_cuda_gather_chunk(struct sps_device *dev, const struct sps_shape *shape,
+                              const struct sps_index *index, struct sps_rows rows,
+                              const struct attend_args *a)
 {
-    int64_t most = sps_cuda_chunk(rows, row_bytes, limit), count = rows.end - rows.begin;
-    int64_t chunks = (count + most - 1) / most;
+    size_t slot = (size_t)(shape->dv * variant_of(dev, a)->bytes) +
+                  sizeof(struct partial_head) + sizeof(int32_t);
+    int64_t most = sps_cuda_chunk(rows, (size_t)(shape->h * index->width) * slot,
+                                  sps_cuda_work_limit(dev));
+    int64_t count = rows.end - rows.begin, chunks = (count + most - 1) / most;
 
     return (count + chunks - 1) / chunks;
 }
@@ -321,10 +328,7 @@ enum sps_status sps_cuda_gather(struct sps_device *dev, const struct sps_shape *
                                 struct attend_args *a)
 {
     const struct variant *by = variant_of(dev, a);
-    size_t row_bytes =
-        (size_t)(shape->h * index->width) *
-        ((size_t)(shape->dv * by->bytes) + sizeof(struct partial_head) + 4);
-    int64_t chunk = even_chunk(rows, row_bytes, sps_cuda_work_limit(dev));
+    int64_t chunk = sps_cuda_gather_chunk(dev, shape, index, rows, a);
 
     a->lg = sps_cuda_log(a->p);
     struct plan plan = plan_of(shape, index, chunk, by, a->lg);

@@ -17,16 +17,19 @@ template <int DK, int DV, int MT, int NW, int BN> struct gather_shape {
 struct gathered {
     int64_t row, slot;
     int head;
+    bool alone;
 };
 
 SPS_DEVICE struct gathered gathered_row(const struct attend_args *a, const int32_t *entry,
                                         int head, int r)
 {
     int x = r & ((1 << a->lg) - 1), e = entry[r >> a->lg];
-    struct gathered at = {-1, 0, head + x};
+    struct gathered at = {-1, 0, head + x, false};
 
     if (e < 0 || x >= a->p)
         return at;
+    at.alone = e & ALONE;
+    e &= ~ALONE;
     at.row = a->at.begin + e / (int)a->width;
     at.slot = ((at.row - a->at.begin) * a->h + at.head) * a->width + e % (int)a->width;
     return at;
@@ -121,16 +124,19 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
             gathered_row(&a, entry, head, warp * MT * 16 + lane / 4 + 8 * i);
         if (at.row < 0)
             continue;
+        int64_t place = at.row * a.h + at.head;
+        float *to = at.alone ? a.o + place * a.dv : partial + at.slot * a.dv;
         for (int n = 0; n < DV / 8; n++) {
             int column = 8 * n + 2 * (lane & 3);
             const float *c = o[i >> 1][n] + 2 * (i & 1);
             if (column < a.dv)
-                *(float2 *)(partial + at.slot * a.dv + column) =
-                    make_float2(c[0] * scale, c[1] * scale);
+                *(float2 *)(to + column) = make_float2(c[0] * scale, c[1] * scale);
         }
         struct partial_head whole = {sum > 0 ? m[i] + log2f(sum) : -INFINITY, 1};
-        if ((lane & 3) == 0)
+        if ((lane & 3) == 0 && !at.alone)
             heads[at.slot] = whole;
+        else if ((lane & 3) == 0 && a.lse)
+            a.lse[place] = whole.lse * LN2;
     }
 }
 

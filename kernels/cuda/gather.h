@@ -10,23 +10,38 @@ struct gather_tile {
     int32_t seq, unit, index_head, first, count, key, keys;
 };
 
+static constexpr float LN2 = 0.6931471805599453f;
+
 /* What a partial output says beside its values: the true ones are scale times these. */
 struct partial_head {
     float lse, scale; /* lse in base 2 */
 };
 
+/* A list with one entry. */
+SPS_DEVICE bool list_alone(const int32_t *list, int64_t width)
+{
+    return list[0] >= 0 && (width == 1 || list[1] < 0);
+}
+
 /* Partials are float32 with scale 1 (portable kernels), or fp16 with the power of two
  * that brings a row's largest element to [2^14, 2^15): then rounding adds less than
  * 2^-11 to each of the largest elements, 2^-25 of the row's largest to the least,
  * whatever the range of v. */
+enum { ALONE = 1 << 30 }; /* the row's only block: o and lse are written at once */
+
 struct gather_work {
     struct gather_tile *tiles;
     int32_t *total;             /* tiles in use */
     int64_t most;               /* tiles at most */
-    int32_t *entries;           /* row of the chunk * width + slot */
+    int32_t *entries;           /* row of the chunk * width + slot, or ALONE */
     void *partial;              /* [chunk,h,width,dv] */
     struct partial_head *heads; /* [chunk,h,width] */
 };
+
+/* Rows a chunk: as many as have their partials in the scratch at a time. */
+int64_t sps_cuda_gather_chunk(struct sps_device *dev, const struct sps_shape *shape,
+                              const struct sps_index *index, struct sps_rows rows,
+                              const struct attend_args *a);
 
 /* Attend rows in chunks whose partials fit; a->at is rebuilt for each chunk. */
 enum sps_status sps_cuda_gather(struct sps_device *dev, const struct sps_shape *shape,

@@ -17,7 +17,7 @@ enum { GATHER_GROUPS = 3, GATHER_BUFFERS = 2 };
 
 /* What a warpgroup must know of its 64 rows. */
 struct gather_note {
-    int32_t slot[64];   /* of partial and head; -1: no row */
+    int32_t slot[64];   /* of partial and head; -1: no row; -2 - place: ALONE */
     uint16_t limit[64]; /* keys of the block that the row sees */
     int32_t keys;       /* keys of the block */
     int32_t pad[3];
@@ -25,6 +25,8 @@ struct gather_note {
 
 template <int D, int BN> struct gather_layout {
     static constexpr int threads = (GATHER_GROUPS + 1) * 128;
+    static constexpr int feed = D > 64 ? 32 : 56,
+                         attend = D > 64 ? 160 : 152; /* registers */
     static constexpr int buffers = GATHER_BUFFERS * GATHER_GROUPS;
     static constexpr int q = 64 * D * 2, keys = BN * D * 2;
     static constexpr int stages = keys > 16384 ? 4 : 8;
@@ -92,13 +94,16 @@ SPS_DEVICE void note_rows(const struct attend_args *a, const struct gather_work 
     for (int i = 0; i < 2; i++) {
         int r = first + lane + 32 * i, at = r >> a->lg, x = r & ((1 << a->lg) - 1);
         bool valid = at < tile->count && x < a->p;
-        int entry = valid ? w->entries[tile->first + at] : 0, row = entry / width;
+        int word = valid ? w->entries[tile->first + at] : 0, entry = word & ~ALONE,
+            row = entry / width;
         int sees = geometry_visible(
             &a->at, &seq, geometry_pos(&a->at, &seq, row + (int)(a->at.begin - seq.row)));
         sees -= tile->unit * a->block;
         sees = sees < 0 ? 0 : sees < tile->keys ? sees : tile->keys;
         place[i] = valid ? row * (int)a->h + tile->index_head * a->p + x : -1;
-        note->slot[lane + 32 * i] = valid ? place[i] * width + entry % width : -1;
+        note->slot[lane + 32 * i] = !valid         ? -1
+                                    : word & ALONE ? -2 - place[i]
+                                                   : place[i] * width + entry % width;
         note->limit[lane + 32 * i] = (uint16_t)(valid ? sees : 0);
     }
     if (lane == 0)
@@ -210,18 +215,20 @@ SPS_DEVICE void attend_block(const struct gather_buffer *from, uint32_t stages, 
         }
 }
 
-/* Factors that normalise a thread's two rows and bring their largest element to
- * [2^14, 2^15); the heads of the partials. */
+/* Normalise a thread's two rows.  Rows of one block write o and lse at once; of others
+ * write the head, and find the factor that brings the largest element to
+ * [2^14, 2^15). */
 template <int R>
 SPS_DEVICE void finish_rows(const float (&o)[R], const struct row_pair *rows,
-                            const struct gather_note *note, struct partial_head *heads,
-                            float (&factor)[2])
+                            const struct attend_args *a, const struct gather_note *note,
+                            struct partial_head *heads, float (&factor)[2])
 {
     int lane = threadIdx.x & 31, row = warp_index() % 4 * 16 + lane / 4;
 
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         float sum = quad_sum(rows->l[i]), inverse = sum > 0 ? 1 / sum : 0, top = 0;
+        float lse = sum > 0 ? rows->m[i] + log2f(sum) : -INFINITY;
         int slot = note->slot[row + 8 * i];
 #pragma unroll
         for (int j = 2 * i; j < R; j += 4)
@@ -231,11 +238,20 @@ SPS_DEVICE void finish_rows(const float (&o)[R], const struct row_pair *rows,
         int e = (int)(__float_as_uint(top) >> 23);
         e = e > 15 ? e : 15;
         factor[i] = inverse * __uint_as_float((uint32_t)(268 - e) << 23);
-        if ((lane & 3) == 0 && slot >= 0) {
-            struct partial_head head = {sum > 0 ? rows->m[i] + log2f(sum) : -INFINITY,
-                                        __uint_as_float((uint32_t)(e - 14) << 23)};
+        if (slot >= 0 && (lane & 3) == 0) {
+            struct partial_head head = {lse, __uint_as_float((uint32_t)(e - 14) << 23)};
             heads[slot] = head;
         }
+        if (slot > -2)
+            continue;
+        int64_t to = a->at.begin * a->h - 2 - slot;
+#pragma unroll
+        for (int j = 0; j < R / 4; j++)
+            if (8 * j + 2 * (lane & 3) < a->dv)
+                *(float2 *)(a->o + to * a->dv + 8 * j + 2 * (lane & 3)) = make_float2(
+                    o[4 * j + 2 * i] * inverse, o[4 * j + 2 * i + 1] * inverse);
+        if (a->lse && (lane & 3) == 0)
+            a->lse[to] = lse * LN2;
     }
 }
 
@@ -297,7 +313,7 @@ SPS_DEVICE void attend_tiles(const struct attend_args *a, const struct gather_wo
             o[i] = 0;
         barrier_wait(from.full, turn / GATHER_BUFFERS % 2);
         attend_block<T, D, BN>(&from, at + L::ring, a->c, &ring, &rows, o);
-        finish_rows(o, &rows, from.note, w->heads, factor);
+        finish_rows(o, &rows, a, from.note, w->heads, factor);
         named_sync(1 + group, 128); /* all four warps have read Q */
         store_partials<D>(o, factor, from.q, from.note, a->dv, (__half *)w->partial);
         __syncwarp();
@@ -330,19 +346,20 @@ static __global__ void __launch_bounds__(gather_layout<D, BN>::threads, 1)
 {
 #ifdef SPS_SM90A
     extern __shared__ __align__(1024) unsigned char shared[];
+    using L = gather_layout<D, BN>;
     int group = warpgroup_index(), warp = warp_index(), total = *w.total;
 
     if (threadIdx.x == 0)
         gather_init<D, BN>(shared);
     __syncthreads();
     if (group == 0) {
-        registers_give<32>();
+        registers_give<L::feed>();
         if (warp > 0)
             feed_rows<T, D, BN>(&a, &w, total, shared, warp - 1);
         else if (threadIdx.x == 0)
             feed_keys<D, BN>(&k, &v, &a, &w, total, shared);
     } else {
-        registers_take<160>();
+        registers_take<L::attend>();
         attend_tiles<T, D, BN>(&a, &w, total, shared, group - 1);
     }
 #endif
