@@ -24,9 +24,8 @@ SPS_DEVICE bool list_alone(const int32_t *list, int64_t width)
 }
 
 /* Partials are float32 with scale 1 (portable kernels), or fp16 with the power of two
- * that brings a row's largest element to [2^14, 2^15): then rounding adds less than
- * 2^-11 to each of the largest elements, 2^-25 of the row's largest to the least,
- * whatever the range of v. */
+ * that brings a row's largest element to [2^14, 2^15): then rounding moves an element by
+ * at most 2^-11 of itself, or 2^-39 of the row's largest, whatever the range of v. */
 enum { ALONE = 1 << 30 }; /* the row's only block: o and lse are written at once */
 
 struct gather_work {
