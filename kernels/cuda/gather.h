@@ -23,16 +23,16 @@ SPS_DEVICE bool list_alone(const int32_t *list, int64_t width)
     return list[0] >= 0 && (width == 1 || list[1] < 0);
 }
 
+enum { ALONE = 1 << 30 }; /* the row's only block: o and lse are written at once */
+
 /* Partials are float32 with scale 1 (portable kernels), or fp16 with the power of two
  * that brings a row's largest element to [2^14, 2^15): then rounding moves an element by
  * at most 2^-11 of itself, or 2^-39 of the row's largest, whatever the range of v. */
-enum { ALONE = 1 << 30 }; /* the row's only block: o and lse are written at once */
-
 struct gather_work {
     struct gather_tile *tiles;
     int32_t *total;             /* tiles in use */
     int64_t most;               /* tiles at most */
-    int32_t *entries;           /* row of the chunk * width + slot, or ALONE */
+    int32_t *entries;           /* row of the chunk * width + slot; may have ALONE */
     void *partial;              /* [chunk,h,width,dv] */
     struct partial_head *heads; /* [chunk,h,width] */
 };
