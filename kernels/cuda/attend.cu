@@ -18,16 +18,19 @@ static bool has_band(const struct sps_band *band)
     return band && (band->all || band->window > 0 || band->sink > 0);
 }
 
-/* Block-outer pays when few heads share a list (a tile of rows would read nearly every
- * block) and enough rows choose each block to fill tiles. */
-static bool by_blocks(const struct sps_shape *shape, const struct sps_index *index,
-                      const struct sps_band *band, struct sps_rows rows)
+/* Block-outer pays unless so many heads share a list that a tile of 16 rows holds one
+ * token: rows of several tokens read the union of their blocks, nearly all of them, and
+ * mask each key.  Enough rows of a chunk must choose each block to fill tiles. */
+static bool by_blocks(struct sps_device *dev, const struct sps_shape *shape,
+                      const struct sps_index *index, const struct sps_band *band,
+                      struct sps_rows rows, const struct attend_args *a)
 {
     int64_t blocks = sps_shape_blocks(shape, index->block);
 
-    return !index->offset && !has_band(band) && shape->h / index->heads <= 4 &&
-           index->block >= 32 && blocks > 2 * index->width &&
-           (rows.end - rows.begin) * index->width >= 64 * blocks;
+    return !index->offset && !has_band(band) && index->heads >= shape->g && a->p <= 8 &&
+           index->block >= 32 &&
+           sps_cuda_gather_chunk(dev, shape, index, rows, a) * index->width >=
+               64 * blocks;
 }
 
 static enum sps_status by_rows(struct sps_device *dev, const struct sps_shape *shape,
@@ -76,7 +79,7 @@ enum sps_status sps_cuda_attend(struct sps_device *dev, const struct sps_shape *
                                         cuda_state_of(dev)->stream));
         return SPS_OK;
     }
-    if (by_blocks(shape, index, band, rows))
+    if (by_blocks(dev, shape, index, band, rows, &a))
         return sps_cuda_gather(dev, shape, index, rows, &a);
     return by_rows(dev, shape, index, band, rows, &a);
 }

@@ -4,50 +4,44 @@
  * on that order, because each row's arithmetic is its own.
  */
 #include "kernels/cuda/gather.h"
+#include "kernels/cuda/sm90/tma.h"
 
 #include <string.h>
 
-typedef cudaError_t launch(const struct attend_args *a, const struct gather_work *w,
-                           cudaStream_t stream);
+typedef enum sps_status launch(struct sps_device *dev, const struct sps_shape *shape,
+                               const struct attend_args *a, const struct gather_work *w);
 
-static const struct {
+struct variant {
     launch *run;
     const char *impl;
-    int rows;
-} sizes[] = {
-    {sps_cuda_gather_d64, "gather_mma_d64", 128},
-    {sps_cuda_gather_d128, "gather_mma_d128", 128},
-    {sps_cuda_gather_d192, "gather_mma_d192", 128},
-    {sps_cuda_gather_d256, "gather_mma_d256", 64},
+    int rows, bytes; /* rows a tile, bytes an element of a partial */
 };
 
-/* One (row, index head, slot) of the chunk; its bin, or -1 where the list has ended. */
-struct place {
-    int32_t entry;
-    int bin;
+static const struct variant portable[] = {
+    {sps_cuda_gather_d64, "gather_mma_d64", 128, 4},
+    {sps_cuda_gather_d128, "gather_mma_d128", 128, 4},
+    {sps_cuda_gather_d192, "gather_mma_d192", 128, 4},
+    {sps_cuda_gather_d256, "gather_mma_d256", 64, 4},
 };
+
+static const struct variant hopper[] = {
+    {sps_sm90_gather_d64, "gather_wgmma_d64", 192, 2},
+    {sps_sm90_gather_d128, "gather_wgmma_d128", 192, 2},
+};
+
+static const struct variant *variant_of(struct sps_device *dev,
+                                        const struct attend_args *a)
+{
+    int size = sps_cuda_size(a->dk, a->dv);
+
+    return size < 2 && a->block <= 65535 && sps_sm90_usable(dev) ? &hopper[size]
+                                                                 : &portable[size];
+}
 
 struct bins {
     int units, count; /* blocks of all sequences; times index heads */
     int32_t *size, *first, *tile, *next;
 };
-
-SPS_DEVICE struct place place_of(const struct attend_args *a, const struct bins *bins,
-                                 int64_t i, int rows)
-{
-    struct place at = {0, -1};
-    int slot = (int)(i / rows % a->width), head = (int)(i / rows / a->width);
-    int row = (int)(i % rows);
-
-    if (i >= rows * a->width * a->index_heads)
-        return at;
-    int unit = a->list[((a->at.begin + row) * a->index_heads + head) * a->width + slot];
-    struct seq_view seq = geometry_find(&a->at, row);
-    at.entry = (int32_t)(row * a->width + slot);
-    if (unit >= 0 && (int64_t)unit * a->block < seq.keys)
-        at.bin = head * bins->units + seq.unit + unit;
-    return at;
-}
 
 /* Take a place in the counter of each lane's bin, one atomic per bin and warp. */
 SPS_DEVICE int take_place(int32_t *counter, int bin)
@@ -61,24 +55,30 @@ SPS_DEVICE int take_place(int32_t *counter, int bin)
     return base + __popc(same & ((1u << lane) - 1));
 }
 
-static __global__ void count_places(const __grid_constant__ struct attend_args a,
-                                    struct bins bins, int rows)
-{
-    struct place at =
-        place_of(&a, &bins, blockIdx.x * (int64_t)blockDim.x + threadIdx.x, rows);
-
-    take_place(bins.size, at.bin);
-}
-
-static __global__ void fill_places(const __grid_constant__ struct attend_args a,
+/* One list of a warp's 32 rows each, neighbouring CTAs for different heads (so that few
+ * warps at a time meet at a counter): count its entries, or put them into their bins. */
+template <bool FILL>
+static __global__ void place_lists(const __grid_constant__ struct attend_args a,
                                    struct bins bins, int rows, int32_t *entries)
 {
-    struct place at =
-        place_of(&a, &bins, blockIdx.x * (int64_t)blockDim.x + threadIdx.x, rows);
-    int place = take_place(bins.next, at.bin);
+    int head = (int)(blockIdx.x % a.index_heads), width = (int)a.width;
+    int row = (int)(blockIdx.x / a.index_heads * blockDim.x + threadIdx.x);
+    bool valid = row < rows;
+    struct seq_view seq = geometry_find(&a.at, valid ? row : rows - 1);
+    const int32_t *list =
+        a.list +
+        ((a.at.begin + (valid ? row : 0)) * a.index_heads + head) * (int64_t)width;
 
-    if (at.bin >= 0)
-        entries[place] = at.entry;
+    for (int slot = 0; slot < width; slot++) {
+        int unit = valid ? list[slot] : -1;
+        bool inside = unit >= 0 && (int64_t)unit * a.block < seq.keys;
+        int bin = inside ? head * bins.units + seq.unit + unit : -1;
+        if (__all_sync(~0u, unit < 0))
+            break;
+        int place = take_place(FILL ? bins.next : bins.size, bin);
+        if (FILL && inside)
+            entries[place] = (row * width + slot) | (list_alone(list, width) ? ALONE : 0);
+    }
 }
 
 /* Exclusive sums of sizes (first, next) and of tiles, by one CTA of 1024. */
@@ -127,72 +127,144 @@ static __global__ void cut_tiles(const __grid_constant__ struct attend_args a,
     int unit = bin % bins.units, size = bins.size[bin];
     while (seq + 1 < a.at.n && a.at.seq[seq + 1].unit <= unit)
         seq++;
+    struct seq_view view = a.at.seq[seq];
+    int base = (unit - view.unit) * a.block;
     for (int i = 0; i * rows < size; i++) {
-        struct gather_tile tile = {seq, unit - a.at.seq[seq].unit, bin / bins.units,
+        struct gather_tile tile = {seq,
+                                   unit - view.unit,
+                                   bin / bins.units,
                                    bins.first[bin] + i * rows,
-                                   size - i * rows < rows ? size - i * rows : rows};
+                                   size - i * rows < rows ? size - i * rows : rows,
+                                   (int)view.key + base,
+                                   base + a.block < view.keys ? a.block
+                                                              : view.keys - base};
         tiles[bins.tile[bin] + i] = tile;
     }
 }
 
-/* o, lse of one (row, head) from its partials, in slot order: a warp each. */
+SPS_DEVICE float4 partial_at(const float *x)
+{
+    return __ldcs((const float4 *)x);
+}
+
+SPS_DEVICE float4 partial_at(const __half *x)
+{
+    uint2 bits = __ldcs((const uint2 *)x);
+    float2 low = __half22float2(*(const __half2 *)&bits.x),
+           high = __half22float2(*(const __half2 *)&bits.y);
+
+    return make_float4(low.x, low.y, high.x, high.y);
+}
+
+/* Lane's head of a row's partial `slot`; one that says "nothing" where there is none. */
+SPS_DEVICE struct partial_head head_at(const struct partial_head *heads,
+                                       const int32_t *list, int slot, int64_t width)
+{
+    struct partial_head none = {-INFINITY, 0};
+
+    return slot < width && list[slot] >= 0 ? heads[slot] : none;
+}
+
+enum { MERGE_AHEAD = 4 };
+
+/* o, lse of one (row, head) from its partials, in slot order: a warp each.  A lane weighs
+ * one slot of 32, then adds up 4 columns. */
+template <typename P>
 static __global__ void merge(const __grid_constant__ struct attend_args a,
-                             struct gather_work w, int64_t pairs)
+                             const P *__restrict__ partial,
+                             const struct partial_head *__restrict__ heads, int64_t pairs)
 {
     int64_t i = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / 32;
-    int lane = threadIdx.x & 31;
+    int lane = threadIdx.x & 31, width = (int)a.width;
 
     if (i >= pairs)
         return;
     int64_t row = i / a.h, head = i % a.h, to = (a.at.begin + row) * a.h + head;
     const int32_t *list =
         a.list +
-        ((a.at.begin + row) * a.index_heads + head * a.index_heads / a.h) * a.width;
-    const float *lse = w.lse + i * a.width;
+        ((a.at.begin + row) * a.index_heads + head * a.index_heads / a.h) * width;
     float top = -INFINITY, sum = 0;
 
-    for (int slot = 0; slot < a.width; slot++)
-        if (list[slot] >= 0)
-            top = fmaxf(top, lse[slot]);
-    for (int slot = 0; slot < a.width; slot++)
-        if (list[slot] >= 0 && lse[slot] > -INFINITY)
-            sum += exp2f(lse[slot] - top);
-    for (int d = lane * 4; d < a.dv; d += 128) {
+    if (list_alone(list, width))
+        return;
+    heads += i * width;
+    partial += i * width * a.dv;
+    for (int slot = lane; slot < width; slot += 32)
+        top = fmaxf(top, head_at(heads, list, slot, width).lse);
+    for (int step = 16; step > 0; step /= 2)
+        top = fmaxf(top, __shfl_xor_sync(~0u, top, step));
+    for (int slot = lane; top > -INFINITY && slot < width; slot += 32)
+        sum += exp2f(head_at(heads, list, slot, width).lse - top);
+    for (int step = 16; step > 0; step /= 2)
+        sum += __shfl_xor_sync(~0u, sum, step);
+    for (int d = lane * 4; d - lane * 4 < a.dv; d += 128) {
         float4 o = {0, 0, 0, 0};
-        for (int slot = 0; slot < a.width; slot++) {
-            if (list[slot] < 0 || lse[slot] == -INFINITY)
-                continue;
-            float weight = exp2f(lse[slot] - top) / sum;
-            float4 x = *(const float4 *)(w.partial + (i * a.width + slot) * a.dv + d);
-            o.x += weight * x.x, o.y += weight * x.y, o.z += weight * x.z,
-                o.w += weight * x.w;
+        for (int first = 0; sum > 0 && first < width; first += 32) {
+            struct partial_head own = head_at(heads, list, first + lane, width);
+            float weight = exp2f(own.lse - top) * own.scale / sum;
+            int count = width - first < 32 ? width - first : 32;
+            for (int j = 0; j < count; j += MERGE_AHEAD) {
+                float4 x[MERGE_AHEAD];
+                float w[MERGE_AHEAD];
+#pragma unroll
+                for (int u = 0; u < MERGE_AHEAD; u++) {
+                    w[u] = __shfl_sync(~0u, weight, j + u);
+                    x[u] = w[u] > 0 && d < a.dv
+                               ? partial_at(partial + (int64_t)(first + j + u) * a.dv + d)
+                               : make_float4(0, 0, 0, 0);
+                }
+#pragma unroll
+                for (int u = 0; u < MERGE_AHEAD; u++) {
+                    o.x += w[u] * x[u].x, o.y += w[u] * x[u].y;
+                    o.z += w[u] * x[u].z, o.w += w[u] * x[u].w;
+                }
+            }
         }
-        *(float4 *)(a.o + to * a.dv + d) = o;
+        if (d < a.dv)
+            *(float4 *)(a.o + to * a.dv + d) = o;
     }
     if (a.lse && lane == 0)
-        a.lse[to] = sum > 0 ? (top + log2f(sum)) * 0.6931471805599453f : -INFINITY;
+        a.lse[to] = sum > 0 ? (top + log2f(sum)) * LN2 : -INFINITY;
+}
+
+static cudaError_t merge_chunk(const struct attend_args *a, const struct gather_work *w,
+                               int bytes, int64_t pairs, cudaStream_t stream)
+{
+    unsigned grid = (unsigned)((pairs + 7) / 8);
+
+    if (bytes == 2)
+        merge<<<grid, 256, 0, stream>>>(*a, (const __half *)w->partial, w->heads, pairs);
+    else
+        merge<<<grid, 256, 0, stream>>>(*a, (const float *)w->partial, w->heads, pairs);
+    return cudaGetLastError();
 }
 
 /* Scratch of one chunk of `rows` rows. */
 struct plan {
+    const struct variant *by;
+    int tile; /* entries a tile */
     int64_t rows, nnz, bins, most;
-    size_t bytes;
+    size_t partial, bytes;
 };
 
 static struct plan plan_of(const struct sps_shape *shape, const struct sps_index *index,
-                           int64_t rows, int tile)
+                           int64_t rows, const struct variant *by, int lg)
 {
     struct plan plan = {};
 
+    plan.by = by;
+    plan.tile = by->rows >> lg;
     plan.rows = rows;
     plan.nnz = rows * index->heads * index->width;
     for (int64_t i = 0; i < shape->n; i++)
         plan.bins += (sps_shape_keys(shape, i) + index->block - 1) / index->block;
     plan.bins *= index->heads;
-    plan.most = plan.nnz / tile + plan.bins;
+    plan.most = plan.nnz / plan.tile + plan.bins;
     size_t slots = (size_t)(rows * shape->h * index->width);
-    plan.bytes = sps_cuda_round(slots * (size_t)shape->dv * 4) +
-                 sps_cuda_round(slots * 4) + sps_cuda_round((size_t)plan.nnz * 4) +
+    plan.partial = slots * (size_t)(shape->dv * by->bytes);
+    plan.bytes = sps_cuda_round(plan.partial) +
+                 sps_cuda_round(slots * sizeof(struct partial_head)) +
+                 sps_cuda_round((size_t)plan.nnz * 4) +
                  sps_cuda_round((size_t)plan.most * sizeof(struct gather_tile)) +
                  4 * sps_cuda_round((size_t)plan.bins * 4) + 256;
     return plan;
@@ -203,8 +275,7 @@ static enum sps_status run_chunk(struct sps_device *dev, const struct sps_shape 
                                  struct plan *plan, struct attend_args *a)
 {
     cudaStream_t stream = cuda_state_of(dev)->stream;
-    int size = sps_cuda_size(a->dk, a->dv), tile = sizes[size].rows >> a->lg;
-    int count = (int)(rows.end - rows.begin);
+    int count = (int)(rows.end - rows.begin), tile = plan->tile;
     size_t slots = (size_t)(plan->rows * shape->h * index->width);
     struct gather_work w;
     struct bins bins = {0, 0, NULL, NULL, NULL, NULL};
@@ -216,42 +287,52 @@ static enum sps_status run_chunk(struct sps_device *dev, const struct sps_shape 
                 (int)((sps_shape_keys(shape, i) + index->block - 1) / index->block);
     bins.count = bins.units * (int)index->heads;
     SPS_TRY(sps_cuda_reserve(dev, plan->bytes));
-    w.partial = (float *)sps_cuda_take(dev, slots * (size_t)shape->dv * 4);
-    w.lse = (float *)sps_cuda_take(dev, slots * 4);
+    w.partial = sps_cuda_take(dev, plan->partial);
+    w.heads = (struct partial_head *)sps_cuda_take(dev, slots * sizeof *w.heads);
     w.entries = (int32_t *)sps_cuda_take(dev, (size_t)plan->nnz * 4);
     w.tiles = (struct gather_tile *)sps_cuda_take(dev, (size_t)plan->most *
                                                            sizeof(struct gather_tile));
     w.total = (int32_t *)sps_cuda_take(dev, 4);
     for (int32_t **p : {&bins.size, &bins.first, &bins.tile, &bins.next})
         *p = (int32_t *)sps_cuda_take(dev, (size_t)plan->bins * 4);
-    int64_t places = count * index->heads * index->width;
-    w.most = places / tile + bins.count;
+    w.most = count * index->heads * index->width / tile + bins.count;
+    unsigned grid = (unsigned)((count + 255) / 256 * index->heads);
     CUDA_TRY(cudaMemsetAsync(bins.size, 0, (size_t)bins.count * 4, stream));
-    count_places<<<(unsigned)((places + 255) / 256), 256, 0, stream>>>(*a, bins, count);
+    place_lists<false><<<grid, 256, 0, stream>>>(*a, bins, count, NULL);
     scan_bins<<<1, 1024, 0, stream>>>(bins, tile, w.total);
     cut_tiles<<<(unsigned)((bins.count + 127) / 128), 128, 0, stream>>>(*a, bins, tile,
                                                                         w.tiles);
-    fill_places<<<(unsigned)((places + 255) / 256), 256, 0, stream>>>(*a, bins, count,
-                                                                      w.entries);
+    place_lists<true><<<grid, 256, 0, stream>>>(*a, bins, count, w.entries);
     CUDA_TRY(cudaGetLastError());
-    CUDA_TRY(sizes[size].run(a, &w, stream));
-    int64_t pairs = (int64_t)count * shape->h;
-    merge<<<(unsigned)((pairs + 7) / 8), 256, 0, stream>>>(*a, w, pairs);
-    CUDA_TRY(cudaGetLastError());
+    SPS_TRY(plan->by->run(dev, shape, a, &w));
+    CUDA_TRY(merge_chunk(a, &w, plan->by->bytes, (int64_t)count * shape->h, stream));
     return SPS_OK;
+}
+
+/* All chunks but the last alike, so that none is a short rest. */
+int64_t sps_cuda_gather_chunk(struct sps_device *dev, const struct sps_shape *shape,
+                              const struct sps_index *index, struct sps_rows rows,
+                              const struct attend_args *a)
+{
+    size_t slot = (size_t)(shape->dv * variant_of(dev, a)->bytes) +
+                  sizeof(struct partial_head) + sizeof(int32_t);
+    int64_t most = sps_cuda_chunk(rows, (size_t)(shape->h * index->width) * slot,
+                                  sps_cuda_work_limit(dev));
+    int64_t count = rows.end - rows.begin, chunks = (count + most - 1) / most;
+
+    return (count + chunks - 1) / chunks;
 }
 
 enum sps_status sps_cuda_gather(struct sps_device *dev, const struct sps_shape *shape,
                                 const struct sps_index *index, struct sps_rows rows,
                                 struct attend_args *a)
 {
-    int size = sps_cuda_size(a->dk, a->dv);
-    size_t row_bytes = (size_t)(shape->h * index->width) * (size_t)(shape->dv + 2) * 4;
-    int64_t chunk = sps_cuda_chunk(rows, row_bytes, sps_cuda_work_limit(dev));
+    const struct variant *by = variant_of(dev, a);
+    int64_t chunk = sps_cuda_gather_chunk(dev, shape, index, rows, a);
 
     a->lg = sps_cuda_log(a->p);
-    struct plan plan = plan_of(shape, index, chunk, sizes[size].rows >> a->lg);
-    dev->impl = sizes[size].impl;
+    struct plan plan = plan_of(shape, index, chunk, by, a->lg);
+    dev->impl = by->impl;
     for (int64_t row = rows.begin; row < rows.end; row += chunk) {
         struct sps_rows part = {row, row + chunk < rows.end ? row + chunk : rows.end};
         SPS_TRY(run_chunk(dev, shape, index, part, &plan, a));

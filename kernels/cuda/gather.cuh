@@ -1,6 +1,6 @@
 /* gather.cuh - attention over an index, block-outer: all rows that chose one block are
  * gathered into tiles against that block's K and V; each (row, slot) leaves a partial
- * output and lse, which merge.cu adds up.  For big blocks and few heads a list.
+ * output and lse, which gather.cu merges.  For big blocks and few heads a list.
  */
 #ifndef SPS_KERNELS_CUDA_GATHER_CUH
 #define SPS_KERNELS_CUDA_GATHER_CUH
@@ -17,16 +17,19 @@ template <int DK, int DV, int MT, int NW, int BN> struct gather_shape {
 struct gathered {
     int64_t row, slot;
     int head;
+    bool alone;
 };
 
 SPS_DEVICE struct gathered gathered_row(const struct attend_args *a, const int32_t *entry,
                                         int head, int r)
 {
     int x = r & ((1 << a->lg) - 1), e = entry[r >> a->lg];
-    struct gathered at = {-1, 0, head + x};
+    struct gathered at = {-1, 0, head + x, false};
 
     if (e < 0 || x >= a->p)
         return at;
+    at.alone = e & ALONE;
+    e &= ~ALONE;
     at.row = a->at.begin + e / (int)a->width;
     at.slot = ((at.row - a->at.begin) * a->h + at.head) * a->width + e % (int)a->width;
     return at;
@@ -46,7 +49,8 @@ template <typename T, int DK, int DV, int MT, int NW, int BN>
 __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
     gather_kernel(const __grid_constant__ struct attend_args a,
                   const struct gather_tile *__restrict__ tiles, const int32_t *total,
-                  const int32_t *__restrict__ entries, float *partial, float *partial_lse)
+                  const int32_t *__restrict__ entries, float *partial,
+                  struct partial_head *heads)
 {
     using S = dense_shape<DK, DV, MT, NW, BN, false>;
     extern __shared__ __align__(1024) unsigned char shared[];
@@ -59,7 +63,7 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
     struct gather_tile tile = tiles[blockIdx.x];
     struct seq_view seq = a.at.seq[tile.seq];
     int head = tile.index_head * a.p, base = tile.unit * a.block;
-    int end = base + a.block < seq.keys ? base + a.block : seq.keys;
+    int end = base + tile.keys;
     int64_t kv = head / (a.h / a.g);
     const T *k = (const T *)a.k + (seq.key * a.g + kv) * a.dk;
     const T *v = (const T *)a.v + (seq.key * a.g + kv) * a.dv;
@@ -120,42 +124,44 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
             gathered_row(&a, entry, head, warp * MT * 16 + lane / 4 + 8 * i);
         if (at.row < 0)
             continue;
+        int64_t place = at.row * a.h + at.head;
+        float *to = at.alone ? a.o + place * a.dv : partial + at.slot * a.dv;
         for (int n = 0; n < DV / 8; n++) {
             int column = 8 * n + 2 * (lane & 3);
             const float *c = o[i >> 1][n] + 2 * (i & 1);
             if (column < a.dv)
-                *(float2 *)(partial + at.slot * a.dv + column) =
-                    make_float2(c[0] * scale, c[1] * scale);
+                *(float2 *)(to + column) = make_float2(c[0] * scale, c[1] * scale);
         }
-        if ((lane & 3) == 0)
-            partial_lse[at.slot] = sum > 0 ? m[i] + log2f(sum) : -INFINITY;
+        struct partial_head whole = {sum > 0 ? m[i] + log2f(sum) : -INFINITY, 1};
+        if ((lane & 3) == 0 && !at.alone)
+            heads[at.slot] = whole;
+        else if ((lane & 3) == 0 && a.lse)
+            a.lse[place] = whole.lse * LN2;
     }
 }
 
 template <typename T, int DK, int DV, int MT, int NW, int BN>
-static cudaError_t gather_launch(const struct attend_args *a, const struct gather_work *w,
-                                 cudaStream_t stream)
+static enum sps_status gather_launch(struct sps_device *dev, const struct attend_args *a,
+                                     const struct gather_work *w)
 {
     using S = gather_shape<DK, DV, MT, NW, BN>;
     auto kernel = gather_kernel<T, DK, DV, MT, NW, BN>;
-    cudaError_t error = cudaFuncSetAttribute(
-        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
 
-    if (error == cudaSuccess) {
-        kernel<<<(unsigned)w->most, S::D::threads, S::bytes, stream>>>(
-            *a, w->tiles, w->total, w->entries, w->partial, w->lse);
-        error = cudaGetLastError();
-    }
-    return error;
+    CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  S::bytes));
+    kernel<<<(unsigned)w->most, S::D::threads, S::bytes, cuda_state_of(dev)->stream>>>(
+        *a, w->tiles, w->total, w->entries, (float *)w->partial, w->heads);
+    CUDA_TRY(cudaGetLastError());
+    return SPS_OK;
 }
 
 template <int DK, int DV, int MT, int NW, int BN>
-static cudaError_t gather_any(const struct attend_args *a, const struct gather_work *w,
-                              cudaStream_t stream)
+static enum sps_status gather_any(struct sps_device *dev, const struct attend_args *a,
+                                  const struct gather_work *w)
 {
     return a->dtype == SPS_BF16
-               ? gather_launch<__nv_bfloat16, DK, DV, MT, NW, BN>(a, w, stream)
-               : gather_launch<__half, DK, DV, MT, NW, BN>(a, w, stream);
+               ? gather_launch<__nv_bfloat16, DK, DV, MT, NW, BN>(dev, a, w)
+               : gather_launch<__half, DK, DV, MT, NW, BN>(dev, a, w);
 }
 
 #endif

@@ -2,8 +2,9 @@
  * of up to 128. */
 #include "kernels/cuda/gather.cuh"
 
-cudaError_t sps_cuda_gather_d192(const struct attend_args *a, const struct gather_work *w,
-                                 cudaStream_t stream)
+enum sps_status sps_cuda_gather_d192(struct sps_device *dev, const struct sps_shape *,
+                                     const struct attend_args *a,
+                                     const struct gather_work *w)
 {
-    return gather_any<192, 128, 2, 4, 64>(a, w, stream);
+    return gather_any<192, 128, 2, 4, 64>(dev, a, w);
 }

@@ -1,8 +1,9 @@
 /* gather_d256.cu - attention over an index, block-outer, for heads of up to 256. */
 #include "kernels/cuda/gather.cuh"
 
-cudaError_t sps_cuda_gather_d256(const struct attend_args *a, const struct gather_work *w,
-                                 cudaStream_t stream)
+enum sps_status sps_cuda_gather_d256(struct sps_device *dev, const struct sps_shape *,
+                                     const struct attend_args *a,
+                                     const struct gather_work *w)
 {
-    return gather_any<256, 256, 1, 4, 64>(a, w, stream);
+    return gather_any<256, 256, 1, 4, 64>(dev, a, w);
 }

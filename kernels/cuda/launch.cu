@@ -69,7 +69,7 @@ void *sps_cuda_take(struct sps_device *dev, size_t bytes)
 
 size_t sps_cuda_work_limit(struct sps_device *dev)
 {
-    size_t most = cuda_state_of(dev)->prop.totalGlobalMem / 16, limit = (size_t)2 << 30;
+    size_t most = cuda_state_of(dev)->prop.totalGlobalMem / 16, limit = (size_t)5 << 29;
 
     return most < limit ? most : limit;
 }

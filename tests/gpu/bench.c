@@ -1,5 +1,6 @@
 /* bench.c - quick timings of the cuda backend's kernels: events, L2 flushed before every
- * run, median, 5 % and 95 % of the runs.  usage: bench [dense|nsa|moba|mass|all] [runs]
+ * run, median, 5 % and 95 % of the runs.
+ * usage: bench [dense|nsa|moba|mass|all] [runs] [backend: cuda or cuda_portable]
  */
 #include <math.h>
 #include <stdio.h>
@@ -8,8 +9,6 @@
 
 #include "base/rng.h"
 #include "kernels/backend.h"
-
-extern const struct sps_backend sps_backend_cuda;
 
 enum { POOL = 8000009, RUNS = 100 };
 
@@ -271,12 +270,12 @@ int main(int argc, char **argv)
 
     runs = argc > 2 ? atoi(argv[2]) : runs;
     runs = runs < 1 ? 1 : runs > RUNS ? RUNS : runs;
-    gpu.backend = &sps_backend_cuda;
-    MUST(gpu.backend->open(&gpu, 0));
+    MUST(sps_device_open(argc > 3 ? argv[3] : "cuda", 0, &gpu));
     fill_pool();
     MUST(gpu.backend->roofs(&gpu, &roofs));
-    printf("%s: mma %.0f TFLOPS, read %.0f, copy %.0f GB/s\n", gpu.name,
-           roofs.matrix_flops * 1e-12, roofs.read_bytes * 1e-9, roofs.copy_bytes * 1e-9);
+    printf("%s, %s: mma %.0f TFLOPS, read %.0f, copy %.0f GB/s\n", gpu.backend->name,
+           gpu.name, roofs.matrix_flops * 1e-12, roofs.read_bytes * 1e-9,
+           roofs.copy_bytes * 1e-9);
     for (int64_t n = 8192; n <= 65536 && (all || strcmp(what, "dense") == 0); n *= 2)
         dense(n, 64, 4, 128, 128);
     if (all || strcmp(what, "dense") == 0) {
@@ -293,13 +292,16 @@ int main(int argc, char **argv)
         moba(65536, 16, 16, 512, 8);
         moba(65536, 16, 16, 128, 8);
         moba(65536, 16, 16, 512, 3);
+        moba(65536, 16, 16, 2048, 3);
         moba(16384, 16, 16, 512, 8);
+        moba(32768, 16, 16, 512, 32);
+        moba(8192, 16, 16, 512, 8);
     }
     if (all || strcmp(what, "mass") == 0) {
         mass(65536, 64, 4, 64);
         mass(65536, 64, 4, 4);
     }
-    gpu.backend->close(&gpu);
+    sps_device_close(&gpu);
     free(pool);
     return 0;
 }

@@ -49,6 +49,7 @@ struct spec {
     int64_t block;
     int64_t from, to; /* rows to compute; 0, 0: all */
     bool spread;      /* pos given: every third position, or as near as fits */
+    float v_size;     /* what v is multiplied by; 0: 1 */
 };
 
 struct side {
@@ -97,6 +98,8 @@ static void fill(struct problem *p, uint64_t stream, struct sps_tensor *a,
     void *y = host((size_t)count * 4), *z = device((size_t)count * sps_dtype_size(dtype));
 
     sps_normals(p->seed, stream, 0, count, x);
+    for (int64_t i = 0; stream == 3 && p->spec.v_size > 0 && i < count; i++)
+        x[i] *= p->spec.v_size;
     sps_from_f32(x, count, dtype, y);
     sps_to_f32(y, dtype, count, x);
     MUST(gpu.backend->upload(&gpu, z, y, (size_t)count * sps_dtype_size(dtype)));
@@ -361,7 +364,7 @@ static void check_index(struct problem *p, int64_t heads, int64_t block, int64_t
         skipped++;
         return;
     }
-    new_lists(p, heads, block, count + 1, &l);
+    new_lists(p, heads, block, count > 1 ? count + 1 : 1, &l);
     poison(y, lists * nb);
     MUST(ref.kernels.noise(&ref, &p->shape, p->seed, block, heads, p->rows, x));
     MUST(gpu.kernels.noise(&gpu, &p->shape, p->seed, block, heads, p->rows, y));
@@ -595,6 +598,8 @@ static void check_all(const struct spec *spec, uint64_t seed)
     check_index(&p, spec->h, block, 5);
     check_index(&p, spec->g, 1, 7);
     check_index(&p, spec->g, 100, 2);
+    check_index(&p, 1, block, 4);
+    check_index(&p, spec->h, 192, 1);
     check_mass(&p, spec->g, block);
     check_mass(&p, spec->h, block);
     check_mass(&p, spec->g, 5);
@@ -607,6 +612,46 @@ static void check_all(const struct spec *spec, uint64_t seed)
     check_nsa(&p, 16, 4, 8, 3);
     check_combine(&p);
     drop(&p);
+}
+
+#define ONE(t, s)                                                                        \
+    1, {t},                                                                              \
+    {                                                                                    \
+        s                                                                                \
+    }
+
+/* Lists of one head each: key tiles that blocks do not fill, one block a row, more blocks
+ * than a warp has lanes, all blocks, values at the ends of their range. */
+static void check_blocks(void)
+{
+    static const struct spec specs[] = {
+        {"blocks, bf16", ONE(1700, 1700), 3, 3, 128, 128, SPS_BF16, .v_size = 0x1p100f},
+        {"blocks, fp16", ONE(1700, 1700), 3, 3, 128, 128, SPS_F16, .v_size = 0x1p-20f},
+        {"blocks, d 64", ONE(1700, 1700), 3, 3, 64, 64, SPS_F16, .v_size = 0x1p13f},
+        {"blocks, heads",
+         2,
+         {900, 700},
+         {1000, 700},
+         12,
+         2,
+         128,
+         128,
+         SPS_BF16,
+         .block = 64},
+        {"blocks, d 80/48", ONE(1700, 1700), 2, 2, 80, 48, SPS_BF16, .spread = true},
+    };
+    static const int64_t kinds[][2] = {{32, 1},  {32, 40}, {64, 3},  {96, 5}, {128, 14},
+                                       {160, 4}, {320, 2}, {511, 2}, {512, 1}};
+    struct problem p;
+
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        build(&p, &specs[i], i + 400);
+        for (size_t j = 0; j < sizeof kinds / sizeof *kinds; j++) {
+            check_index(&p, p.spec.h, kinds[j][0], kinds[j][1]);
+            check_index(&p, p.spec.g, kinds[j][0], kinds[j][1]);
+        }
+        drop(&p);
+    }
 }
 
 /* ---- reruns ---- */
@@ -693,12 +738,6 @@ static void check_nan(void)
 }
 
 /* ---- shapes ---- */
-
-#define ONE(t, s)                                                                        \
-    1, {t},                                                                              \
-    {                                                                                    \
-        s                                                                                \
-    }
 
 static const struct spec edges[] = {
     {"s 1", ONE(1, 1), 4, 2, 128, 128, SPS_BF16, .block = 64},
@@ -852,6 +891,7 @@ int main(int argc, char **argv)
         check_all(&edges[i], i + 1);
     check_nan();
     if (strcmp(what, "edge") != 0) {
+        check_blocks();
         for (size_t i = 0; i < sizeof larger / sizeof *larger; i++)
             check_all(&larger[i], i + 50);
         for (int i = 0; i < randoms; i++)

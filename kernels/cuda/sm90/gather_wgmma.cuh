@@ -1,0 +1,409 @@
+/* gather_wgmma.cuh - attention over an index, block-outer, for sm_90a.
+ *
+ * A CTA walks over tiles: 3 warpgroups of 64 gathered rows each against the keys of one
+ * block.  The fourth warpgroup feeds them: one thread brings K and V by TMA through a
+ * ring, and a warp for each of the three gathers Q by cp.async into one of two buffers,
+ * with a note of where each row's output goes and how many keys it sees.  Outputs leave
+ * as 16-bit partials (gather.h), staged over the Q that nobody needs any more.
+ */
+#ifndef SPS_KERNELS_CUDA_SM90_GATHER_WGMMA_CUH
+#define SPS_KERNELS_CUDA_SM90_GATHER_WGMMA_CUH
+
+#include "kernels/cuda/gather.h"
+#include "kernels/cuda/sm90/hopper.cuh"
+#include "kernels/cuda/sm90/tma.h"
+
+enum { GATHER_GROUPS = 3, GATHER_BUFFERS = 2 };
+
+/* What a warpgroup must know of its 64 rows. */
+struct gather_note {
+    int32_t slot[64];   /* of partial and head; -1: no row; -2 - place: ALONE */
+    uint16_t limit[64]; /* keys of the block that the row sees */
+    int32_t keys;       /* keys of the block */
+    int32_t pad[3];
+};
+
+template <int D, int BN> struct gather_layout {
+    static constexpr int threads = (GATHER_GROUPS + 1) * 128;
+    static constexpr int feed = D > 64 ? 32 : 56,
+                         attend = D > 64 ? 160 : 152; /* registers */
+    static constexpr int buffers = GATHER_BUFFERS * GATHER_GROUPS;
+    static constexpr int q = 64 * D * 2, keys = BN * D * 2;
+    static constexpr int stages = keys > 16384 ? 4 : 8;
+    static constexpr int ring = buffers * q, notes = ring + stages * keys;
+    static constexpr int barriers = notes + buffers * (int)sizeof(struct gather_note);
+    static constexpr int bytes = barriers + 8 * 2 * (stages + buffers);
+    static_assert(bytes <= SM90_SHARED, "fits");
+};
+
+#ifdef SPS_SM90A
+/* Barriers and buffer of one warpgroup's rows: the full one, the empty one behind it. */
+struct gather_buffer {
+    uint32_t q, full, empty;
+    struct gather_note *note;
+};
+
+template <int D, int BN>
+SPS_DEVICE struct gather_buffer gather_buffer_of(unsigned char *shared, int group,
+                                                 int turn)
+{
+    using L = gather_layout<D, BN>;
+    int i = turn % GATHER_BUFFERS * GATHER_GROUPS + group;
+    uint32_t at = shared_address(shared), full = at + L::barriers + 16 * L::stages;
+    struct gather_buffer buffer = {at + i * L::q, full + 8 * i,
+                                   full + 8 * (L::buffers + i),
+                                   (struct gather_note *)(shared + L::notes) + i};
+
+    return buffer;
+}
+
+/* One thread: K and V of every tile of this CTA. */
+template <int D, int BN>
+SPS_DEVICE void feed_keys(const CUtensorMap *k, const CUtensorMap *v,
+                          const struct attend_args *a, const struct gather_work *w,
+                          int total, unsigned char *shared)
+{
+    using L = gather_layout<D, BN>;
+    uint32_t at = shared_address(shared);
+    struct ring<L::stages> ring = {
+        at + L::barriers, 0, 0
+    };
+
+    for (int t = blockIdx.x; t < total; t += gridDim.x) {
+        struct gather_tile tile = w->tiles[t];
+        int head = tile.index_head * a->p / (int)(a->h / a->g);
+        for (int i = 0; i < tile.keys; i += BN)
+            for (int of_v = 0; of_v < 2; of_v++, ring_next(&ring)) {
+                ring_begin(&ring, L::keys);
+                tma_load_slabs<D>(at + L::ring + ring.stage * L::keys, BN, of_v ? v : k,
+                                  ring_full(&ring), head, tile.key + i, KEEP_LONG);
+            }
+    }
+}
+
+/* Rows lane and lane + 32 of a warpgroup's 64: their notes; place[2] says where Q stands,
+ * (row of the chunk) h + head, or -1. */
+SPS_DEVICE void note_rows(const struct attend_args *a, const struct gather_work *w,
+                          const struct gather_tile *tile, int first,
+                          struct gather_note *note, int (&place)[2])
+{
+    struct seq_view seq = a->at.seq[tile->seq];
+    int width = (int)a->width, lane = threadIdx.x & 31;
+
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        int r = first + lane + 32 * i, at = r >> a->lg, x = r & ((1 << a->lg) - 1);
+        bool valid = at < tile->count && x < a->p;
+        int word = valid ? w->entries[tile->first + at] : 0, entry = word & ~ALONE,
+            row = entry / width;
+        int sees = geometry_visible(
+            &a->at, &seq, geometry_pos(&a->at, &seq, row + (int)(a->at.begin - seq.row)));
+        sees -= tile->unit * a->block;
+        sees = sees < 0 ? 0 : sees < tile->keys ? sees : tile->keys;
+        place[i] = valid ? row * (int)a->h + tile->index_head * a->p + x : -1;
+        note->slot[lane + 32 * i] = !valid         ? -1
+                                    : word & ALONE ? -2 - place[i]
+                                                   : place[i] * width + entry % width;
+        note->limit[lane + 32 * i] = (uint16_t)(valid ? sees : 0);
+    }
+    if (lane == 0)
+        note->keys = tile->keys;
+}
+
+/* A warp: copy the 64 rows of Q at `place`, zeros where there is none. */
+template <typename T, int D>
+SPS_DEVICE void gather_queries(uint32_t to, const T *q, int dk, const int (&place)[2])
+{
+    constexpr int chunks = D / 8, step = 32 / chunks;
+    int lane = threadIdx.x & 31, c = lane % chunks;
+
+#pragma unroll
+    for (int i = 0; i < 64 / step; i++) {
+        int r = i * step + lane / chunks;
+        int at = __shfl_sync(~0u, place[i * step / 32], r & 31);
+        bool valid = at >= 0 && c * 8 < dk;
+        cp_async16(to + (c >> 3) * 8192 + r * 128 + (((c & 7) ^ (r & 7)) << 4),
+                   q + (valid ? (int64_t)at * dk + c * 8 : 0), valid);
+    }
+}
+
+/* A warp: the rows of warpgroup `group` of every tile of this CTA. */
+template <typename T, int D, int BN>
+SPS_DEVICE void feed_rows(const struct attend_args *a, const struct gather_work *w,
+                          int total, unsigned char *shared, int group)
+{
+    const T *q = (const T *)a->q + a->at.begin * a->h * a->dk;
+
+    for (int t = blockIdx.x, turn = 0; t < total; t += gridDim.x, turn++) {
+        struct gather_buffer to = gather_buffer_of<D, BN>(shared, group, turn);
+        struct gather_tile tile = w->tiles[t];
+        int place[2];
+        barrier_wait(to.empty, turn / GATHER_BUFFERS % 2 ^ 1);
+        note_rows(a, w, &tile, group * 64, to.note, place);
+        gather_queries<T, D>(to.q, q, a->dk, place);
+        cp_commit();
+        cp_wait<0>();
+        fence_async();
+        barrier_arrive(to.full);
+    }
+}
+
+/* -inf in the columns of a thread's two rows from limit[] on. */
+template <int R> SPS_DEVICE void mask_beyond(float (&s)[R], const int (&limit)[2])
+{
+    int own = 2 * (threadIdx.x & 3);
+
+#pragma unroll
+    for (int i = 0; i < R; i++)
+        if (i / 4 * 8 + (i & 1) >= limit[i >> 1 & 1] - own)
+            s[i] = -INFINITY;
+}
+
+/* A warp gives a stage back. */
+template <int STAGES> SPS_DEVICE void ring_release(struct ring<STAGES> *r)
+{
+    if ((threadIdx.x & 31) == 0)
+        barrier_arrive(ring_empty(r));
+    ring_next(r);
+}
+
+/* A warpgroup's rows against the keys of their block: o and rows, not yet normalised. */
+template <typename T, int D, int BN>
+SPS_DEVICE void attend_block(const struct gather_buffer *from, uint32_t stages, float c,
+                             struct ring<gather_layout<D, BN>::stages> *ring,
+                             struct row_pair *rows, float (&o)[D / 2])
+{
+    using L = gather_layout<D, BN>;
+    const struct gather_note *note = from->note;
+    int lane = threadIdx.x & 31, row = warp_index() % 4 * 16 + lane / 4;
+    int base = 0, keys = note->keys, limit[2] = {note->limit[row], note->limit[row + 8]};
+    int least = __reduce_min_sync(~0u, limit[0] < limit[1] ? limit[0] : limit[1]);
+    int most = __reduce_max_sync(~0u, note->limit[lane] > note->limit[lane + 32]
+                                          ? note->limit[lane]
+                                          : note->limit[lane + 32]);
+
+#pragma unroll 1
+    for (; base < most; base += BN) {
+        float s[BN / 2], factor[2];
+        uint32_t p[BN / 4];
+        bool grow;
+        ring_wait(ring);
+        issue_qk<T, D, 64, BN>(s, from->q, stages + ring->stage * L::keys);
+        wgmma_wait<0>();
+        hold(s);
+        ring_release(ring);
+        if (least < base + BN) {
+            int left[2] = {limit[0] - base, limit[1] - base};
+            mask_beyond(s, left);
+            grow = softmax_rows<true>(s, rows, c, factor);
+        } else {
+            grow = softmax_rows<false>(s, rows, c, factor);
+        }
+        pack_tile<T>(p, s);
+        if (grow)
+            scale_rows(o, factor);
+        ring_wait(ring);
+        issue_pv<T, D, BN>(o, p, stages + ring->stage * L::keys);
+        wgmma_wait<0>();
+        hold(o);
+        ring_release(ring);
+    }
+    for (; base < keys; base += BN)
+        for (int i = 0; i < 2; i++) {
+            ring_wait(ring);
+            ring_release(ring);
+        }
+}
+
+/* Normalise a thread's two rows.  Rows of one block write o and lse at once; of others
+ * write the head, and find the factor that brings the largest element to
+ * [2^14, 2^15). */
+template <int R>
+SPS_DEVICE void finish_rows(const float (&o)[R], const struct row_pair *rows,
+                            const struct attend_args *a, const struct gather_note *note,
+                            struct partial_head *heads, float (&factor)[2])
+{
+    int lane = threadIdx.x & 31, row = warp_index() % 4 * 16 + lane / 4;
+
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float sum = quad_sum(rows->l[i]), inverse = sum > 0 ? 1 / sum : 0, top = 0;
+        float lse = sum > 0 ? rows->m[i] + log2f(sum) : -INFINITY;
+        int slot = note->slot[row + 8 * i];
+#pragma unroll
+        for (int j = 2 * i; j < R; j += 4)
+            top = fmaxf(top, fmaxf(fabsf(o[j]), fabsf(o[j + 1])));
+        top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
+        top = fmaxf(top, __shfl_xor_sync(~0u, top, 2)) * inverse;
+        int e = (int)(__float_as_uint(top) >> 23);
+        e = e > 15 ? e : 15;
+        factor[i] = inverse * __uint_as_float((uint32_t)(268 - e) << 23);
+        if (slot >= 0 && (lane & 3) == 0) {
+            struct partial_head head = {lse, __uint_as_float((uint32_t)(e - 14) << 23)};
+            heads[slot] = head;
+        }
+        if (slot > -2)
+            continue;
+        int64_t to = a->at.begin * a->h - 2 - slot;
+#pragma unroll
+        for (int j = 0; j < R / 4; j++)
+            if (8 * j + 2 * (lane & 3) < a->dv)
+                *(float2 *)(a->o + to * a->dv + 8 * j + 2 * (lane & 3)) = make_float2(
+                    o[4 * j + 2 * i] * inverse, o[4 * j + 2 * i + 1] * inverse);
+        if (a->lse && (lane & 3) == 0)
+            a->lse[to] = lse * LN2;
+    }
+}
+
+/* A warp's 16 rows times factor[2], as fp16, through its own part of the Q buffer to
+ * their places, 16 bytes a thread. */
+template <int D>
+SPS_DEVICE void store_partials(const float (&o)[D / 2], const float (&factor)[2],
+                               uint32_t q, const struct gather_note *note, int dv,
+                               __half *partial)
+{
+    constexpr int chunks = D / 8, step = 32 / chunks;
+    int lane = threadIdx.x & 31, first = warp_index() % 4 * 16, c = lane % chunks;
+
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+#pragma unroll
+        for (int j = 0; j < chunks; j++) {
+            int r = first + lane / 4 + 8 * i;
+            uint32_t x = pack(__half(), o[4 * j + 2 * i] * factor[i],
+                              o[4 * j + 2 * i + 1] * factor[i]);
+            asm volatile("st.shared.b32 [%0], %1;" ::"r"(q + (j >> 3) * 8192 + r * 128 +
+                                                         (((j & 7) ^ (r & 7)) << 4) +
+                                                         (lane & 3) * 4),
+                         "r"(x)
+                         : "memory");
+        }
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < 16 / step; i++) {
+        int r = first + i * step + lane / chunks, slot = note->slot[r];
+        uint4 x;
+        if (slot < 0 || c * 8 >= dv)
+            continue;
+        asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];"
+                     : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
+                     : "r"(q + (c >> 3) * 8192 + r * 128 + (((c & 7) ^ (r & 7)) << 4))
+                     : "memory");
+        __stcs((uint4 *)(partial + (int64_t)slot * dv + c * 8), x);
+    }
+}
+
+/* A consumer warpgroup. */
+template <typename T, int D, int BN>
+SPS_DEVICE void attend_tiles(const struct attend_args *a, const struct gather_work *w,
+                             int total, unsigned char *shared, int group)
+{
+    using L = gather_layout<D, BN>;
+    uint32_t at = shared_address(shared);
+    struct ring<L::stages> ring = {
+        at + L::barriers, 0, 0
+    };
+
+    for (int t = blockIdx.x, turn = 0; t < total; t += gridDim.x, turn++) {
+        struct gather_buffer from = gather_buffer_of<D, BN>(shared, group, turn);
+        struct row_pair rows = {{-INFINITY, -INFINITY}, {0, 0}};
+        float o[D / 2], factor[2];
+#pragma unroll
+        for (int i = 0; i < D / 2; i++)
+            o[i] = 0;
+        barrier_wait(from.full, turn / GATHER_BUFFERS % 2);
+        attend_block<T, D, BN>(&from, at + L::ring, a->c, &ring, &rows, o);
+        finish_rows(o, &rows, a, from.note, w->heads, factor);
+        named_sync(1 + group, 128); /* all four warps have read Q */
+        store_partials<D>(o, factor, from.q, from.note, a->dv, (__half *)w->partial);
+        __syncwarp();
+        if ((threadIdx.x & 31) == 0)
+            barrier_arrive(from.empty);
+    }
+}
+
+template <int D, int BN> SPS_DEVICE void gather_init(unsigned char *shared)
+{
+    using L = gather_layout<D, BN>;
+
+    ring_init<L::stages>(shared_address(shared) + L::barriers, GATHER_GROUPS * 4);
+    for (int i = 0; i < L::buffers; i++) {
+        struct gather_buffer b =
+            gather_buffer_of<D, BN>(shared, i % GATHER_GROUPS, i / GATHER_GROUPS);
+        barrier_init(b.full, 32);
+        barrier_init(b.empty, 4);
+    }
+    barrier_fence_init();
+}
+#endif
+
+template <typename T, int D, int BN>
+static __global__ void __launch_bounds__(gather_layout<D, BN>::threads, 1)
+    gather_wgmma(const __grid_constant__ CUtensorMap k,
+                 const __grid_constant__ CUtensorMap v,
+                 const __grid_constant__ struct attend_args a,
+                 const __grid_constant__ struct gather_work w)
+{
+#ifdef SPS_SM90A
+    extern __shared__ __align__(1024) unsigned char shared[];
+    using L = gather_layout<D, BN>;
+    int group = warpgroup_index(), warp = warp_index(), total = *w.total;
+
+    if (threadIdx.x == 0)
+        gather_init<D, BN>(shared);
+    __syncthreads();
+    if (group == 0) {
+        registers_give<L::feed>();
+        if (warp > 0)
+            feed_rows<T, D, BN>(&a, &w, total, shared, warp - 1);
+        else if (threadIdx.x == 0)
+            feed_keys<D, BN>(&k, &v, &a, &w, total, shared);
+    } else {
+        registers_take<L::attend>();
+        attend_tiles<T, D, BN>(&a, &w, total, shared, group - 1);
+    }
+#endif
+}
+
+template <typename T, int D, int BN>
+static enum sps_status
+gather_launch(struct sps_device *dev, const struct sps_shape *shape,
+              const struct attend_args *a, const struct gather_work *w)
+{
+    using L = gather_layout<D, BN>;
+    const struct cuda_state *state = cuda_state_of(dev);
+    auto kernel = gather_wgmma<T, D, BN>;
+    CUtensorMap k, v;
+
+    SPS_TRY(sps_sm90_map_rows(&k, a->k, a->dtype, shape->s, a->g, a->dk, 1, BN));
+    SPS_TRY(sps_sm90_map_rows(&v, a->v, a->dtype, shape->s, a->g, a->dv, 1, BN));
+    CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  L::bytes));
+    kernel<<<(unsigned)state->prop.multiProcessorCount, L::threads, L::bytes,
+             state->stream>>>(k, v, *a, *w);
+    CUDA_TRY(cudaGetLastError());
+    return SPS_OK;
+}
+
+/* Tiles of 128 keys, or of 64 where these waste less of a small block. */
+template <typename T, int D>
+static enum sps_status gather_keys(struct sps_device *dev, const struct sps_shape *shape,
+                                   const struct attend_args *a,
+                                   const struct gather_work *w)
+{
+    int last = (a->block - 1) % 128 + 1;
+
+    return a->block < 256 && last <= 64 ? gather_launch<T, D, 64>(dev, shape, a, w)
+                                        : gather_launch<T, D, 128>(dev, shape, a, w);
+}
+
+template <int D>
+static enum sps_status
+gather_wgmma_any(struct sps_device *dev, const struct sps_shape *shape,
+                 const struct attend_args *a, const struct gather_work *w)
+{
+    return a->dtype == SPS_BF16 ? gather_keys<__nv_bfloat16, D>(dev, shape, a, w)
+                                : gather_keys<__half, D>(dev, shape, a, w);
+}
+
+#endif
