@@ -1,5 +1,6 @@
 /* attend.cu - the attend slot: attention over an index, by rows or by blocks. */
 #include "kernels/cuda/gather.h"
+#include "kernels/cuda/sm90/union.h"
 
 typedef cudaError_t launch(const struct attend_args *a, cudaStream_t stream);
 
@@ -28,6 +29,16 @@ static bool by_blocks(const struct sps_shape *shape, const struct sps_index *ind
     return !index->offset && !has_band(band) && shape->h / index->heads <= 4 &&
            index->block >= 32 && blocks > 2 * index->width &&
            (rows.end - rows.begin) * index->width >= 64 * blocks;
+}
+
+/* Unions pay from 4 heads a list on: a warpgroup then holds 16 tokens at most.  With
+ * fewer heads only where block-outer does not pay. */
+static bool by_unions(struct sps_device *dev, const struct sps_shape *shape,
+                      const struct sps_index *index, const struct sps_band *band,
+                      struct sps_rows rows, const struct attend_args *a)
+{
+    return (a->p >= 4 || !by_blocks(shape, index, band, rows)) &&
+           sps_cuda_union_suits(dev, shape, index, band, a);
 }
 
 static enum sps_status by_rows(struct sps_device *dev, const struct sps_shape *shape,
@@ -76,6 +87,8 @@ enum sps_status sps_cuda_attend(struct sps_device *dev, const struct sps_shape *
                                         cuda_state_of(dev)->stream));
         return SPS_OK;
     }
+    if (by_unions(dev, shape, index, band, rows, &a))
+        return sps_cuda_union(dev, shape, index, rows, &a);
     if (by_blocks(shape, index, band, rows))
         return sps_cuda_gather(dev, shape, index, rows, &a);
     return by_rows(dev, shape, index, band, rows, &a);
