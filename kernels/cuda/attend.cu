@@ -1,4 +1,4 @@
-/* attend.cu - the attend slot: attention over an index, by rows or by blocks. */
+/* attend.cu - the attend slot: attention over an index, by rows, blocks or unions. */
 #include "kernels/cuda/gather.h"
 #include "kernels/cuda/sm90/union.h"
 
