@@ -1,5 +1,6 @@
-/* attend.cu - the attend slot: attention over an index, by rows or by blocks. */
+/* attend.cu - the attend slot: attention over an index, by rows, blocks or unions. */
 #include "kernels/cuda/gather.h"
+#include "kernels/cuda/sm90/union.h"
 
 typedef cudaError_t launch(const struct attend_args *a, cudaStream_t stream);
 
@@ -31,6 +32,16 @@ static bool by_blocks(struct sps_device *dev, const struct sps_shape *shape,
            index->block >= 32 &&
            sps_cuda_gather_chunk(dev, shape, index, rows, a) * index->width >=
                64 * blocks;
+}
+
+/* Unions pay from 4 heads a list on: a warpgroup then holds 16 tokens at most.  With
+ * fewer heads only where block-outer does not pay. */
+static bool by_unions(struct sps_device *dev, const struct sps_shape *shape,
+                      const struct sps_index *index, const struct sps_band *band,
+                      struct sps_rows rows, const struct attend_args *a)
+{
+    return (a->p >= 4 || !by_blocks(dev, shape, index, band, rows, a)) &&
+           sps_cuda_union_suits(dev, shape, index, band, a);
 }
 
 static enum sps_status by_rows(struct sps_device *dev, const struct sps_shape *shape,
@@ -79,6 +90,8 @@ enum sps_status sps_cuda_attend(struct sps_device *dev, const struct sps_shape *
                                         cuda_state_of(dev)->stream));
         return SPS_OK;
     }
+    if (by_unions(dev, shape, index, band, rows, &a))
+        return sps_cuda_union(dev, shape, index, rows, &a);
     if (by_blocks(dev, shape, index, band, rows, &a))
         return sps_cuda_gather(dev, shape, index, rows, &a);
     return by_rows(dev, shape, index, band, rows, &a);

@@ -140,6 +140,53 @@ static void random_lists(struct data *d, struct sps_rule rule, struct sps_index 
     gpu.backend->free(&gpu, x);
 }
 
+static int ascending_units(const void *a, const void *b)
+{
+    return *(const int32_t *)a - *(const int32_t *)b;
+}
+
+/* `unit` unless it is there already. */
+static int add_unit(int32_t *list, int count, int32_t unit)
+{
+    for (int i = 0; i < count; i++)
+        if (list[i] == unit)
+            return count;
+    list[count] = unit;
+    return count + 1;
+}
+
+/* Lists as recorded heads choose them: the first, own and previous block, and 13 picks of
+ * which each is the last row's with probability 3/4; all anew every 64 rows. */
+static void clustered_lists(struct data *d, struct sps_index *index)
+{
+    int64_t t = d->shape.t, g = index->heads, w = index->width;
+    int32_t *list = malloc((size_t)(t * g * w) * 4), kept[64], picks = 0;
+    uint32_t word[4];
+
+    for (int64_t head = 0; head < g; head++)
+        for (int64_t row = 0; row < t; row++) {
+            int32_t *to = list + (row * g + head) * w, own = (int32_t)(row / 64);
+            int count = add_unit(to, add_unit(to, add_unit(to, 0, 0), own), own - !!own);
+            int forced = count;
+            for (int i = 0; row % 64 && i < picks; i++) {
+                sps_philox(11, (uint64_t)(head * t + row), (uint64_t)i, word);
+                if (word[0] % 4 < 3)
+                    count = add_unit(to, count, kept[i]);
+            }
+            for (uint64_t i = 64; count < w && count <= own; i++) {
+                sps_philox(11, (uint64_t)(head * t + row), i, word);
+                count = add_unit(to, count, (int32_t)(word[0] % (uint32_t)(own + 1)));
+            }
+            picks = count - forced;
+            memcpy(kept, to + forced, (size_t)picks * 4);
+            qsort(to, (size_t)count, 4, ascending_units);
+            while (count < w)
+                to[count++] = -1;
+        }
+    MUST(gpu.backend->upload(&gpu, index->list, list, (size_t)(t * g * w) * 4));
+    free(list);
+}
+
 /* All 16 blocks valid for most rows; whole: every stage in one timing. */
 static void nsa(int64_t n, int64_t h, int64_t g)
 {
@@ -176,6 +223,10 @@ static void nsa(int64_t n, int64_t h, int64_t g)
                                  d.lse)));
     random_lists(&d, rule, &index);
     TIME("  selected, random", free_flops,
+         MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1],
+                                 d.lse)));
+    clustered_lists(&d, &index);
+    TIME("  selected, clustered", free_flops,
          MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1],
                                  d.lse)));
     TIME("  window 512", 4.0 * (double)(d_ * h * n) * 512,

@@ -713,6 +713,59 @@ static void check_reruns(void)
     drop(&p);
 }
 
+/* ---- a row's bits are its own ---- */
+
+/* Values of every other block 4096 times as large. */
+static void shout(struct problem *p)
+{
+    float *v = p->ref.in.v.data;
+    int64_t row = p->spec.g * p->spec.dv, count = p->shape.s * row;
+    uint16_t *half = host((size_t)count * 2);
+
+    for (int64_t i = 0; i < count; i++)
+        if (i / row / p->spec.block % 2 == 0)
+            v[i] *= 4096;
+    sps_from_f32(v, count, p->spec.dtype, half);
+    MUST(gpu.backend->upload(&gpu, p->gpu.in.v.data, half, (size_t)count * 2));
+    free(half);
+}
+
+/* Rows computed one by one have the bits that they have among others, whatever the blocks
+ * that the others choose hold. */
+static void check_alone(const struct spec *spec)
+{
+    struct problem p;
+    struct lists l;
+    struct sps_band none = {false, 0, 0};
+    struct sps_rule rule = {spec->block, 3, 0, 1};
+    int64_t row = spec->h * spec->dv, differ = 0;
+
+    build(&p, spec, 5);
+    shout(&p);
+    new_lists(&p, spec->g, spec->block, 3, &l);
+    float *y = device((size_t)(l.count * sps_shape_blocks(&p.shape, spec->block)) * 4);
+    MUST(gpu.kernels.noise(&gpu, &p.shape, 5, spec->block, spec->g, p.rows, y));
+    MUST(gpu.kernels.topk(&gpu, &p.shape, y, &rule, p.rows, &l.gpu));
+    MUST(gpu.kernels.attend(&gpu, &p.shape, &p.gpu.in, &l.gpu, &none, p.rows, p.gpu.o,
+                            p.gpu.lse));
+    float *all = fetch(p.gpu.o, p.shape.t * row);
+    poison_output(&p);
+    for (int64_t i = 1; i < p.shape.t; i += 3) {
+        struct sps_rows one = {i, i + 1};
+        MUST(gpu.kernels.attend(&gpu, &p.shape, &p.gpu.in, &l.gpu, &none, one, p.gpu.o,
+                                p.gpu.lse));
+    }
+    float *each = fetch(p.gpu.o, p.shape.t * row);
+    for (int64_t i = 1; i < p.shape.t; i += 3)
+        differ += memcmp(all + i * row, each + i * row, (size_t)row * 4) != 0;
+    verdict(differ == 0, spec->name, "rows alone, same bits", gpu.impl, (double)differ,
+            0);
+    free(all), free(each);
+    free_lists(&l);
+    gpu.backend->free(&gpu, y);
+    drop(&p);
+}
+
 /* ---- NaN scores are told with their place ---- */
 
 static void check_nan(void)
@@ -778,6 +831,41 @@ static const struct spec larger[] = {
     {"d 256, 1200", ONE(1200, 1200), 2, 2, 256, 256, SPS_F16, .block = 64},
     {"d 192, 1200", ONE(1200, 1200), 2, 2, 192, 128, SPS_F16, .block = 64},
     {"G 16, 1500", ONE(1500, 1500), 16, 1, 128, 128, SPS_BF16, .block = 64},
+    {"G 16, packed",
+     4,
+     {70, 1, 133, 13},
+     {70, 90, 500, 13},
+     32,
+     2,
+     128,
+     128,
+     SPS_F16,
+     .block = 64},
+    {"G 16, positions", ONE(90, 700), 32, 2, 96, 80, SPS_BF16, .block = 64,
+     .spread = true},
+    {"G 16, range", ONE(700, 700), 16, 1, 64, 64, SPS_BF16, .block = 64, .from = 401,
+     .to = 600},
+    {"G 8, block 128", ONE(300, 600), 16, 2, 128, 128, SPS_BF16, .block = 128},
+    {"G 4, 900", ONE(900, 900), 8, 2, 128, 128, SPS_BF16, .block = 64},
+    {"G 48, block 192", ONE(450, 450), 48, 1, 128, 64, SPS_F16, .block = 192},
+    {"G 5, block 64", ONE(300, 500), 10, 2, 64, 64, SPS_F16, .block = 64},
+    {"G 32, decode",
+     3,
+     {1, 2, 1},
+     {5000, 64, 65},
+     32,
+     1,
+     128,
+     128,
+     SPS_BF16,
+     .block = 64},
+};
+
+static const struct spec alone[] = {
+    {"alone, G 16", ONE(700, 700), 16, 1, 128, 128, SPS_F16, .block = 64},
+    {"alone, G 16 bf16", ONE(900, 900), 64, 4, 128, 128, SPS_BF16, .block = 64},
+    {"alone, G 4", ONE(500, 500), 8, 2, 64, 64, SPS_F16, .block = 64},
+    {"alone, G 5", ONE(400, 400), 10, 2, 128, 128, SPS_F16, .block = 64},
 };
 
 static int64_t pick(uint64_t seed, uint64_t i, int64_t low, int64_t high)
@@ -897,6 +985,8 @@ int main(int argc, char **argv)
         for (int i = 0; i < randoms; i++)
             check_random((uint64_t)i + 100);
         check_reruns();
+        for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
+            check_alone(&alone[i]);
     }
     if (strcmp(what, "big") == 0)
         check_big();

@@ -1,0 +1,51 @@
+/* union.h - attention over an index by unions: a tile of tokens reads every 64 keys that
+ * one of them chose once, for all of them (sm_90a).
+ */
+#ifndef SPS_KERNELS_CUDA_SM90_UNION_H
+#define SPS_KERNELS_CUDA_SM90_UNION_H
+
+#include <cuda.h>
+
+#include "kernels/cuda/cuda.h"
+
+/* Consumer warpgroups of a CTA, each with 64 rows: 64/p tokens of p heads. */
+enum { UNION_GROUPS = 3, UNION_ROWS = 64, UNION_KEYS = 64 };
+
+/* Keys [64 unit, 64 unit + 64) of a sequence, and who reads them: bit j of chosen[w] is
+ * token j of warpgroup w. */
+struct union_entry {
+    uint64_t chosen[UNION_GROUPS];
+    int32_t unit, pad;
+};
+
+/* The unions of tiles [first, first + tiles) of a->at, ascending: that of tile i and
+ * index head x is entries[j * most ..] of length count[j], j = i * index_heads + x. */
+struct union_work {
+    struct union_entry *entries;
+    int32_t *count;
+    int64_t most;
+    int32_t first, tiles;
+    int ctas;            /* to launch */
+    CUtensorMap q, k, v; /* boxes: p heads of 64/p tokens; 64 keys of one head */
+};
+
+/* True when the kernels here take this call: bounded lists of whole units, no band. */
+bool sps_cuda_union_suits(struct sps_device *dev, const struct sps_shape *shape,
+                          const struct sps_index *index, const struct sps_band *band,
+                          const struct attend_args *a);
+
+/* Attend rows; a->at is filled. */
+enum sps_status sps_cuda_union(struct sps_device *dev, const struct sps_shape *shape,
+                               const struct sps_index *index, struct sps_rows rows,
+                               struct attend_args *a);
+
+/* w->entries and w->count of its tiles, from a->list; units: of the longest sequence. */
+cudaError_t sps_cuda_union_lists(const struct attend_args *a, const struct union_work *w,
+                                 int64_t units, cudaStream_t stream);
+
+cudaError_t sps_cuda_union_d64(const struct attend_args *a, const struct union_work *w,
+                               cudaStream_t stream);
+cudaError_t sps_cuda_union_d128(const struct attend_args *a, const struct union_work *w,
+                                cudaStream_t stream);
+
+#endif
