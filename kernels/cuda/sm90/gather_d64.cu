@@ -1,6 +1,6 @@
-/* gather_wgmma_d64.cu - attention over an index, block-outer, sm_90a, for heads of
+/* gather_d64.cu - attention over an index, block-outer, sm_90a, for heads of
  * up to 64. */
-#include "kernels/cuda/sm90/gather_wgmma.cuh"
+#include "kernels/cuda/sm90/gather.cuh"
 
 enum sps_status sps_sm90_gather_d64(struct sps_device *dev, const struct sps_shape *shape,
                                     const struct attend_args *a,

@@ -1,4 +1,4 @@
-/* gather_wgmma.cuh - attention over an index, block-outer, for sm_90a.
+/* gather.cuh - attention over an index, block-outer, for sm_90a.
  *
  * A CTA walks over tiles: 3 warpgroups of 64 gathered rows each against the keys of one
  * block.  The fourth warpgroup feeds them: one thread brings K and V by TMA through a
@@ -6,8 +6,8 @@
  * with a note of where each row's output goes and how many keys it sees.  Outputs leave
  * as 16-bit partials (gather.h), staged over the Q that nobody needs any more.
  */
-#ifndef SPS_KERNELS_CUDA_SM90_GATHER_WGMMA_CUH
-#define SPS_KERNELS_CUDA_SM90_GATHER_WGMMA_CUH
+#ifndef SPS_KERNELS_CUDA_SM90_GATHER_CUH
+#define SPS_KERNELS_CUDA_SM90_GATHER_CUH
 
 #include "kernels/cuda/gather.h"
 #include "kernels/cuda/sm90/hopper.cuh"
