@@ -129,9 +129,39 @@ static void test_turns(void)
     }
 }
 
+static int allocations; /* that meagre_alloc grants */
+
+static enum sps_status meagre_alloc(struct sps_device *dev, size_t bytes, void **mem)
+{
+    return allocations-- > 0 ? sps_backend_find("ref")->alloc(dev, bytes, mem)
+                             : sps_fail(SPS_ENOMEM, "no more");
+}
+
+/* Three tensors a set: the third set does not come about, and nothing fails. */
+static void test_meagre(void)
+{
+    struct sps_backend meagre = *sps_backend_find("ref");
+    struct sps_device dev = {.backend = &meagre, .cache_bytes = 1 << 20};
+    struct sps_rotation rotation;
+    struct sps_input input = {.dev = &dev, .bytes = 12};
+    struct sps_qkv *in = &input.problem.in;
+    float x[3] = {1, 2, 3};
+
+    meagre.alloc = meagre_alloc;
+    in->q = sps_tensor_view(&x[0], SPS_F32, 1, 1, 1, 1);
+    in->k = sps_tensor_view(&x[1], SPS_F32, 1, 1, 1, 1);
+    in->v = sps_tensor_view(&x[2], SPS_F32, 1, 1, 1, 1);
+    allocations = 4;
+    CU_ASSERT_EQUAL_FATAL(sps_rotation_open(&input, 1 << 20, &rotation), SPS_OK);
+    CU_ASSERT_EQUAL_FATAL(rotation.sets, 2);
+    CU_ASSERT_EQUAL(*(float *)rotation.copy[0].problem.in.v.data, 3);
+    sps_rotation_close(&rotation);
+}
+
 static const struct tap_test tests[] = {
     {"as many sets as pass the cache and fit", test_sets},
     {"every set answers alike, and alone", test_turns},
+    {"a device with less memory than it said", test_meagre},
     {0}};
 
 int main(void)
