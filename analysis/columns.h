@@ -128,6 +128,8 @@
     X(tflops_effective, "TFLOP/s", REAL, ">= 0", "flops / median time")                  \
     X(bandwidth_gbps, "GB/s", REAL, ">= 0", "bytes / median time")                       \
     X(roof_frac, "", REAL, ">= 0", "tflops_effective / matrix rate measured here")       \
+    X(time_sets, "sets", COUNT, ">= 1",                                                  \
+      "equal inputs at other addresses that timed passes read in turn")                  \
     X(time_dropped, "samples", COUNT, ">= 0",                                            \
       "samples dropped: clocks held back by heat or a fault")                            \
     X(clock_sm_mhz, "MHz", REAL, "> 0", "processor clock after a sample, median")        \

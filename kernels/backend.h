@@ -340,6 +340,7 @@ struct sps_backend {
     enum sps_status (*alloc)(struct sps_device *dev, size_t bytes,
                              void **mem); /* zeroed */
     void (*free)(struct sps_device *dev, void *mem);
+    /* `from` is host memory or the device's own. */
     enum sps_status (*upload)(struct sps_device *dev, void *to, const void *from,
                               size_t bytes);
     enum sps_status (*download)(struct sps_device *dev, void *to, const void *from,
@@ -365,6 +366,7 @@ struct sps_device {
     char name[128];   /* "AMD EPYC, 2 threads, OpenBLAS Zen" */
     int threads;
     size_t memory_bytes; /* what a point may use */
+    size_t cache_bytes;  /* of the last level; 0: unknown */
     void *state;         /* the backend's own */
 };
 

@@ -49,6 +49,38 @@ static size_t available_bytes(void)
     return (size_t)(0.8 * bytes);
 }
 
+/* One number from a file of cpu `cpu`'s last-level cache; -1: there is none.  The
+ * kernel's size counts in KiB ("32768K"), its list starts with the first cpu. */
+static long cache_fact(int cpu, const char *name)
+{
+    char path[128];
+    long value = -1;
+
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cache/index3/%s", cpu,
+             name);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return -1;
+    if (fscanf(file, "%ld", &value) != 1)
+        value = -1;
+    fclose(file);
+    return value;
+}
+
+/* Bytes of all last-level caches of this machine, each counted at its first cpu.
+ * sysconf() is of no use here: it reports the whole socket's even to a guest that sees a
+ * part. */
+static size_t cache_bytes(void)
+{
+    int cpus = omp_get_num_procs();
+    long kib = 0;
+
+    for (int cpu = 0; cpu < cpus; cpu++)
+        if (cache_fact(cpu, "shared_cpu_list") == cpu && cache_fact(cpu, "size") > 0)
+            kib += cache_fact(cpu, "size");
+    return (size_t)kib * 1024;
+}
+
 enum sps_status sps_host_open(struct sps_device *dev, int threads, const char *what)
 {
     char cpu[64] = "processor";
@@ -58,6 +90,7 @@ enum sps_status sps_host_open(struct sps_device *dev, int threads, const char *w
     SPS_TRY(sps_calloc(sizeof(struct host), &dev->state));
     dev->threads = threads ? threads : omp_get_num_procs();
     dev->memory_bytes = available_bytes();
+    dev->cache_bytes = cache_bytes();
     dev->impl = "none";
     read_field("/proc/cpuinfo", "model name", cpu, sizeof cpu);
     snprintf(dev->name, sizeof dev->name, "%s, %d thread%s, %.32s", cpu, dev->threads,
@@ -138,47 +171,12 @@ enum sps_status sps_host_elapsed(struct sps_device *dev, int from, int to,
     return SPS_OK;
 }
 
-/* One number from a file of cpu `cpu`'s last-level cache; -1: there is none.  The
- * kernel's size counts in KiB ("32768K"). */
-static long cache_fact(int cpu, const char *name)
-{
-    char path[128];
-    long value = -1;
-
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cache/index3/%s", cpu,
-             name);
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return -1;
-    if (fscanf(file, "%ld", &value) != 1)
-        value = -1;
-    fclose(file);
-    return value;
-}
-
-/* Bytes of all last-level caches of this machine: each id counted once.  sysconf() is of
- * no use here: it reports the whole socket's even to a guest that sees a part. */
-static size_t cache_bytes(void)
-{
-    int cpus = omp_get_num_procs();
-    long kib = 0;
-
-    for (int cpu = 0; cpu < cpus; cpu++) {
-        bool counted = false;
-        for (int before = 0; before < cpu; before++)
-            counted |= cache_fact(before, "id") == cache_fact(cpu, "id");
-        if (!counted && cache_fact(cpu, "size") > 0)
-            kib += cache_fact(cpu, "size");
-    }
-    return (size_t)kib * 1024;
-}
-
 enum sps_status sps_host_flush(struct sps_device *dev)
 {
     struct host *host = dev->state;
 
     if (!host->flood) {
-        size_t bytes = 2 * cache_bytes();
+        size_t bytes = 2 * dev->cache_bytes;
         void *mem;
         if (bytes < LEAST_FLOOD)
             bytes = LEAST_FLOOD;

@@ -1,11 +1,16 @@
 #!/bin/sh
-# golden.sh - outputs, selections and gradients of the golden files, on ref and cpu.
-folder=${SPARSESCOPE_GOLDEN:-${srcdir:-.}/tests/golden}
+# golden.sh - outputs, selections and gradients of the golden files, on ref and cpu: those
+# of tests/golden, and those of the folder that SPARSESCOPE_GOLDEN names.
+own=${srcdir:-.}/tests/golden
 program=${SPARSESCOPE:-./sparsescope}
 status=0
-files=$(ls "$folder"/dsa_*.safetensors "$folder"/full_*.safetensors "$folder"/nsa_*.safetensors \
-    "$folder"/moba_*.safetensors 2>/dev/null)
-[ -n "$files" ] || { echo "no golden files in $folder"; exit 77; }
+files=
+for folder in "$own" ${SPARSESCOPE_GOLDEN:+"$SPARSESCOPE_GOLDEN"}; do
+    here=$(ls "$folder"/dsa_*.safetensors "$folder"/full_*.safetensors \
+        "$folder"/nsa_*.safetensors "$folder"/moba_*.safetensors 2>/dev/null)
+    [ -n "$here" ] || { echo "no golden files in $folder"; exit 77; }
+    files="$files $here"
+done
 for backend in ref cpu; do
     # shellcheck disable=SC2086  # a list of files
     "$program" verify --backend $backend $files || status=1

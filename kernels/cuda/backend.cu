@@ -82,6 +82,7 @@ static enum sps_status fill_device(struct sps_device *dev)
 
     CUDA_TRY(cudaMemGetInfo(&free_bytes, &total));
     dev->memory_bytes = free_bytes > 2 * keep ? free_bytes - keep : free_bytes / 2;
+    dev->cache_bytes = (size_t)state->prop.l2CacheSize;
     snprintf(dev->name, sizeof dev->name, "%.90s, sm_%d%d, %d multiprocessors",
              state->prop.name, state->prop.major, state->prop.minor,
              state->prop.multiProcessorCount);

@@ -7,7 +7,7 @@ static enum sps_status plan(struct sps_plan *plan)
     return SPS_OK;
 }
 
-static enum sps_status attend(struct sps_call *call, struct sps_rows rows)
+static enum sps_status nothing(struct sps_call *call, struct sps_rows rows)
 {
     (void)rows;
     call->dev->impl = "none";
@@ -27,6 +27,7 @@ const struct sps_method sps_method_null = {
     .source = "fio's null engine",
     .idle = true,
     .plan = plan,
-    .attend = attend,
+    .attend = nothing,
+    .backward = nothing,
     .cost = cost,
 };

@@ -109,8 +109,9 @@ void sps_manifest_backend(struct sps_manifest *m, const struct sps_device *dev,
     if (listed(m->backends, "name", dev->backend->name))
         return;
     json_t *backend =
-        json_pack("{s:s, s:s, s:i, s:f}", "name", dev->backend->name, "device", dev->name,
-                  "threads", dev->threads, "memory_bytes", (double)dev->memory_bytes);
+        json_pack("{s:s, s:s, s:i, s:f, s:f}", "name", dev->backend->name, "device",
+                  dev->name, "threads", dev->threads, "memory_bytes",
+                  (double)dev->memory_bytes, "cache_bytes", (double)dev->cache_bytes);
     if (roofs->matrix_flops > 0)
         json_object_set_new(backend, "roofs",
                             json_pack("{s:f, s:f, s:f}", "matrix_flops",

@@ -90,6 +90,12 @@ size_t sps_pass_bytes(const struct sps_plan *plan, int64_t *chunk)
            cut_gradients(plan, NULL, &(struct sps_call){0});
 }
 
+void sps_pass_use(struct sps_pass *pass, const struct sps_problem *problem)
+{
+    pass->plan.problem = problem;
+    pass->call.d_o = problem->extra.d_o.data;
+}
+
 static enum sps_status allocate_gradients(struct sps_pass *pass)
 {
     const struct sps_plan *plan = &pass->plan;
@@ -100,7 +106,7 @@ static enum sps_status allocate_gradients(struct sps_pass *pass)
         return SPS_OK;
     SPS_TRY(plan->dev->backend->alloc(plan->dev, bytes, &mem));
     cut_gradients(plan, mem, &pass->call);
-    pass->call.d_o = plan->problem->extra.d_o.data;
+    sps_pass_use(pass, plan->problem);
     return SPS_OK;
 }
 

@@ -22,6 +22,9 @@ enum sps_status sps_pass_open(const struct sps_method *method, const void *optio
                               struct sps_pass *pass);
 void sps_pass_close(struct sps_pass *pass);
 
+/* Read the tensors of `problem` from now on: the pass's own, or equal ones elsewhere. */
+void sps_pass_use(struct sps_pass *pass, const struct sps_problem *problem);
+
 /* Run all rows once.  trace: per-stage seconds are added up there, or NULL. */
 enum sps_status sps_pass_run(struct sps_pass *pass, struct sps_trace *trace);
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/run/memory.h"
+
 /* One part under way: its pass and what came back to the host. */
 struct work {
     const struct sps_point *point;
@@ -225,7 +227,8 @@ static enum sps_status count(struct work *w, struct sps_outcome *out)
     return SPS_OK;
 }
 
-static enum sps_status time_one(struct work *w, bool flush, struct sps_samples *samples)
+static enum sps_status time_one(struct work *w, bool flush, struct sps_rotation *rotation,
+                                struct sps_samples *samples)
 {
     const struct sps_method *method = w->point->method;
     const struct sps_measure *measure = &w->group->measure;
@@ -235,18 +238,35 @@ static enum sps_status time_one(struct work *w, bool flush, struct sps_samples *
         .samples = measure->samples,
         .seconds = measure->seconds,
         .flush = flush,
-        .energy = !flush || !measure->hot};
+        .energy = !flush || !measure->hot,
+        .rotation = rotation};
 
     return sps_time(&w->pass, compare ? &w->part->dense : NULL, &schedule, samples);
 }
 
+/* Device bytes that this part leaves: inputs, the pass and the dense one are held. */
+static size_t room(const struct work *w)
+{
+    const struct sps_part *part = w->part;
+    int64_t chunk;
+    size_t held = part->input.bytes + part->measured.bytes +
+                  sps_pass_bytes(&w->pass.plan, &chunk) +
+                  sps_pass_bytes(&part->dense.plan, &chunk);
+
+    return held < w->group->dev.memory_bytes ? w->group->dev.memory_bytes - held : 0;
+}
+
 static enum sps_status time_all(struct work *w, struct sps_outcome *out)
 {
-    if (out->cold)
-        SPS_TRY(time_one(w, true, out->cold));
-    if (out->hot)
-        SPS_TRY(time_one(w, false, out->hot));
-    return SPS_OK;
+    struct sps_rotation rotation;
+    enum sps_status status = sps_rotation_open(&w->part->input, room(w), &rotation);
+
+    if (status == SPS_OK && out->cold)
+        status = time_one(w, true, &rotation, out->cold);
+    if (status == SPS_OK && out->hot)
+        status = time_one(w, false, &rotation, out->hot);
+    sps_rotation_close(&rotation);
+    return status;
 }
 
 /* What the forward pass chose and answered. */
@@ -275,6 +295,7 @@ static enum sps_status run_part(struct work *w, struct sps_outcome *out,
 {
     const struct sps_problem *problem = &w->part->input.problem;
 
+    sps_memory_reset_peak();
     SPS_TRY(sps_pass_open(w->point->method, w->point->options, problem, &w->group->dev,
                           &w->pass));
     SPS_TRY(sps_pass_run(&w->pass, NULL));
@@ -283,6 +304,7 @@ static enum sps_status run_part(struct work *w, struct sps_outcome *out,
     else
         SPS_TRY(look_at(w, out, quality));
     SPS_TRY(count(w, out));
+    out->memory_peak = fmax(out->memory_peak, sps_memory_peak());
     return w->group->measure.time ? time_all(w, out) : SPS_OK;
 }
 

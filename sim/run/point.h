@@ -15,7 +15,7 @@ struct sps_outcome {
     double flops_dense;
     double density_requested;
     double memory_predicted; /* bytes */
-    double memory_peak;      /* bytes; NaN: unknown */
+    double memory_peak;      /* bytes, before timing copies inputs; NaN: unknown */
     double error_full_ref;   /* NaN: not asked */
     int64_t t;               /* rows run */
     char note[64];           /* gates */

@@ -248,16 +248,50 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
     return SPS_OK;
 }
 
+enum { HELD = 11, HELD_KEYS = 2 };
+
+/* The tensors of a problem on the device, k and v last. */
+static void list_held(struct sps_problem *p, struct sps_tensor *held[HELD])
+{
+    struct sps_tensor *const all[HELD] = {
+        &p->in.q,       &p->extra.gate,  &p->extra.w_k,   &p->extra.w_v,
+        &p->extra.pe_k, &p->extra.q_idx, &p->extra.k_idx, &p->extra.w_idx,
+        &p->extra.d_o,  &p->in.k,        &p->in.v};
+
+    memcpy(held, all, sizeof all);
+}
+
+enum sps_status sps_input_copy(const struct sps_input *from, struct sps_input *to)
+{
+    const struct sps_backend *backend = from->dev->backend;
+    struct sps_problem source = from->problem;
+    struct sps_tensor *of[HELD], *held[HELD];
+
+    *to = (struct sps_input){.problem = from->problem, .dev = from->dev};
+    list_held(&source, of);
+    list_held(&to->problem, held);
+    for (int i = 0; i < HELD; i++)
+        held[i]->data = NULL;
+    for (int i = 0; i < HELD; i++) {
+        size_t bytes = sps_tensor_bytes(of[i]);
+        void *mem;
+        if (!of[i]->data)
+            continue;
+        SPS_TRY(backend->alloc(to->dev, bytes, &mem));
+        held[i]->data = mem;
+        to->bytes += bytes;
+        SPS_TRY(backend->upload(to->dev, mem, of[i]->data, bytes));
+    }
+    return SPS_OK;
+}
+
 void sps_input_free(struct sps_input *input)
 {
-    struct sps_problem *p = &input->problem;
-    struct sps_tensor *const held[] = {&p->in.q,        &p->extra.gate,  &p->extra.w_k,
-                                       &p->extra.w_v,   &p->extra.pe_k,  &p->extra.q_idx,
-                                       &p->extra.k_idx, &p->extra.w_idx, &p->extra.d_o,
-                                       &p->in.k,        &p->in.v};
-    size_t count = sizeof held / sizeof *held - (input->borrowed ? 2 : 0);
+    struct sps_tensor *held[HELD];
+    int count = HELD - (input->borrowed ? HELD_KEYS : 0);
 
-    for (size_t i = 0; i < count; i++)
+    list_held(&input->problem, held);
+    for (int i = 0; i < count; i++)
         if (held[i]->data)
             input->dev->backend->free(input->dev, held[i]->data);
     free(input->cu_q);

@@ -31,6 +31,10 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
                                struct sps_device *dev, struct sps_input *input);
 void sps_input_free(struct sps_input *input);
 
+/* The same at other addresses of the device; host arrays stay `from`'s.  sps_input_free()
+ * ends *to, also after a failure. */
+enum sps_status sps_input_copy(const struct sps_input *from, struct sps_input *to);
+
 /* Device bytes that sps_input_make would hold. */
 size_t sps_input_bytes(const struct sps_data *data, const struct sps_take *take,
                        enum sps_dtype dtype, const struct sps_device *dev);

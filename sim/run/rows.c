@@ -223,6 +223,7 @@ static void fill_times(const struct sps_point *point, const struct sps_outcome *
         double p50 = fill_quantiles(samples->total, samples->n, modes[i].first, r);
         if (!rated)
             fill_rates(point, out, samples, modes[i].l2, p50, roofs, r);
+        sps_record_number(r, SPS_R_time_sets, (double)samples->sets);
         if (!rated)
             fill_health(samples, r);
         if (samples->energy_j > 0)

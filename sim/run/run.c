@@ -8,7 +8,6 @@
 
 #include "base/sha256.h"
 #include "sim/run/manifest.h"
-#include "sim/run/memory.h"
 #include "sim/run/progress.h"
 #include "sim/run/rows.h"
 
@@ -97,9 +96,7 @@ static enum sps_status measure(struct run *run, const struct sps_point *point,
                             run->options->threads));
     sps_rows_shape(&run->group.data, result);
     SPS_TRY(measure_roofs(run));
-    sps_memory_reset_peak();
     enum sps_status status = sps_point_measure(point, &run->group, &outcome);
-    outcome.memory_peak = sps_memory_peak();
     if (status == SPS_OK)
         status = sps_rows_write(point, &run->group, &outcome, &run->roofs, result, rows);
     if (status == SPS_OK)

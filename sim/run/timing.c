@@ -8,7 +8,7 @@ enum { MARK_BEGIN = 2, MARK_END = 3 }; /* stages use 0 and 1 */
 enum { WARM_UP_MAX = 10 };
 
 #define WARM_UP_SECONDS 1.0  /* no longer than this, */
-#define WARM_UP_CHANGE  0.03 /* or until a pass takes as long as the one before */
+#define WARM_UP_CHANGE  0.03 /* or until all sets are read, and a pass takes as before */
 #define ENERGY_SECONDS  1.0  /* the counter moves in steps of up to 0.1 s */
 
 static double now(void)
@@ -27,7 +27,7 @@ static enum sps_status sample(struct sps_pass *pass, const struct sps_schedule *
     if (flush)
         SPS_TRY(dev->backend->flush(dev));
     SPS_TRY(dev->backend->mark(dev, MARK_BEGIN));
-    SPS_TRY(schedule->run(pass, NULL));
+    SPS_TRY(sps_rotation_run(schedule->rotation, schedule->run, pass, NULL));
     SPS_TRY(dev->backend->mark(dev, MARK_END));
     return dev->backend->elapsed(dev, MARK_BEGIN, MARK_END, seconds);
 }
@@ -38,7 +38,8 @@ static enum sps_status warm_up(struct sps_pass *pass, const struct sps_schedule 
 
     for (int i = 0; i < WARM_UP_MAX && now() - began < WARM_UP_SECONDS; i++) {
         SPS_TRY(sample(pass, schedule, false, &seconds));
-        if (i && fabs(seconds - last) <= WARM_UP_CHANGE * last)
+        if (i >= schedule->rotation->sets &&
+            fabs(seconds - last) <= WARM_UP_CHANGE * last)
             break;
         last = seconds;
     }
@@ -95,7 +96,7 @@ static enum sps_status trace(struct sps_pass *pass, const struct sps_schedule *s
 
     if (schedule->flush)
         SPS_TRY(dev->backend->flush(dev));
-    SPS_TRY(schedule->run(pass, &trace));
+    SPS_TRY(sps_rotation_run(schedule->rotation, schedule->run, pass, &trace));
     for (int s = 0; s < SPS_STAGE_COUNT; s++) {
         samples->stage[s][i] += trace.seconds[s];
         if (trace.impl[s])
@@ -158,6 +159,7 @@ enum sps_status sps_time(struct sps_pass *pass, struct sps_pass *dense,
     samples->dropped += dropped;
     samples->dense_n = dense_n;
     samples->traced_n = traced;
-    samples->parts++;
+    if (!samples->parts++ || schedule->rotation->sets < samples->sets)
+        samples->sets = schedule->rotation->sets;
     return schedule->energy ? weigh(pass, schedule, samples) : SPS_OK;
 }

@@ -45,3 +45,9 @@ $sparsescope run tiny.yaml -o back -q --backend cpu --set 'phases=[prefill, back
 for c in phase label status reason n_rows density_flops flops flops_dense; do
     columns $c back/results.csv | tr '\r\n' '  '; echo
 done
+# Nothing has nothing to differentiate: the harness is timed in either phase.
+$sparsescope run tiny.yaml -o idle -q --backend cpu --set "methods=[{method: 'null'}]" \
+    --set 'phases=[prefill, backward]' --set 'measure={quality: false, time: {samples: 1}}'; echo "exit $?"
+for c in phase label status reason flops time_n_cold time_n_hot; do
+    columns $c idle/results.csv | tr '\r\n' '  '; echo
+done

@@ -650,17 +650,38 @@ static void test_compression(void)
     for_all(compression_fits, 0, SMALL, 3);
 }
 
-static void refuse(const char *method, const char *option, const char *value,
+/* null differentiates nothing and leaves the zeros that every pass starts from. */
+static void test_null(void)
+{
+    const struct setting setting = {"null", {{0}}, false, false};
+
+    for (int b = 0; b < 2; b++) {
+        struct run run;
+        CU_ASSERT_FATAL(run_open(&setting, backends[b], 1, &run));
+        for (int i = DQ; i <= DV; i++) {
+            struct sps_tensor x = gradient(&run, (enum gradient)i);
+            memset(x.data, 0xff, sps_tensor_bytes(&x));
+        }
+        CU_ASSERT_EQUAL(sps_pass_backward(&run.pass, NULL), SPS_OK);
+        for (int i = DQ; i <= DV; i++) {
+            struct sps_tensor x = gradient(&run, (enum gradient)i);
+            for (int64_t j = 0; j < sps_tensor_count(&x); j++)
+                CU_ASSERT_TRUE_FATAL(((float *)x.data)[j] == 0);
+        }
+        run_close(&run);
+    }
+}
+
+static void refuse(const struct sps_method *method, const char *option, const char *value,
                    const char *words)
 {
-    const struct setting setting = {method, {{option, value}}, false, false};
+    const struct setting setting = {method->name, {{option, value}}, false, false};
     struct run run = {.setting = &setting};
 
     make_problem(&run, 1);
     CU_ASSERT(set_options(&run));
     CU_ASSERT_EQUAL_FATAL(sps_device_open("ref", 1, &run.dev), SPS_OK);
-    CU_ASSERT_EQUAL(sps_pass_open(sps_method_find(method), run.options, &run.input,
-                                  &run.dev, &run.pass),
+    CU_ASSERT_EQUAL(sps_pass_open(method, run.options, &run.input, &run.dev, &run.pass),
                     SPS_ENOTSUP);
     CU_ASSERT_PTR_NOT_NULL(strstr(sps_error(), words));
     run_close(&run);
@@ -668,8 +689,11 @@ static void refuse(const char *method, const char *option, const char *value,
 
 static void test_refusals(void)
 {
-    refuse("null", NULL, NULL, "null has no backward pass");
-    refuse("nsa", "gate", "fit", "gate fit has no backward pass");
+    struct sps_method forward = *sps_method_find("full");
+
+    forward.backward = NULL;
+    refuse(&forward, NULL, NULL, "full has no backward pass");
+    refuse(sps_method_find("nsa"), "gate", "fit", "gate fit has no backward pass");
 }
 
 static const struct tap_test tests[] = {
@@ -682,6 +706,7 @@ static const struct tap_test tests[] = {
     {"other rows change no bit of dq", test_neighbours},
     {"dpe is 0", test_positions},
     {"compression passes its gradients on", test_compression},
+    {"null leaves every gradient 0", test_null},
     {"what has no backward pass says so", test_refusals},
     {0},
 };

@@ -375,8 +375,8 @@ gather_launch(struct sps_device *dev, const struct sps_shape *shape,
     auto kernel = gather_wgmma<T, D, BN>;
     CUtensorMap k, v;
 
-    SPS_TRY(sps_sm90_map_rows(&k, a->k, a->dtype, shape->s, a->g, a->dk, 1, BN));
-    SPS_TRY(sps_sm90_map_rows(&v, a->v, a->dtype, shape->s, a->g, a->dv, 1, BN));
+    SPS_TRY(sps_sm90_map_rows(dev, &k, a->k, a->dtype, shape->s, a->g, a->dk, 1, BN));
+    SPS_TRY(sps_sm90_map_rows(dev, &v, a->v, a->dtype, shape->s, a->g, a->dv, 1, BN));
     CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                   L::bytes));
     kernel<<<(unsigned)state->prop.multiProcessorCount, L::threads, L::bytes,

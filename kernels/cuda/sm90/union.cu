@@ -47,12 +47,12 @@ static enum sps_status prepare(struct sps_device *dev, const struct sps_shape *s
     int tokens = UNION_ROWS / a->p;
     int64_t units = sps_shape_blocks(shape, UNION_KEYS);
 
-    SPS_TRY(
-        sps_sm90_map_rows(&w->q, a->q, a->dtype, shape->t, a->h, a->dk, a->p, tokens));
-    SPS_TRY(
-        sps_sm90_map_rows(&w->k, a->k, a->dtype, shape->s, a->g, a->dk, 1, UNION_KEYS));
-    SPS_TRY(
-        sps_sm90_map_rows(&w->v, a->v, a->dtype, shape->s, a->g, a->dv, 1, UNION_KEYS));
+    SPS_TRY(sps_sm90_map_rows(dev, &w->q, a->q, a->dtype, shape->t, a->h, a->dk, a->p,
+                              tokens));
+    SPS_TRY(sps_sm90_map_rows(dev, &w->k, a->k, a->dtype, shape->s, a->g, a->dk, 1,
+                              UNION_KEYS));
+    SPS_TRY(sps_sm90_map_rows(dev, &w->v, a->v, a->dtype, shape->s, a->g, a->dv, 1,
+                              UNION_KEYS));
     w->most = a->at.tokens * a->width * (a->block / UNION_KEYS);
     w->most = w->most < units ? w->most : units;
     int64_t fit = (int64_t)(sps_cuda_work_limit(dev) / tile_bytes(a, w));
