@@ -111,6 +111,18 @@ template <int STAGES> SPS_DEVICE void ring_wait(const struct ring<STAGES> *r)
     barrier_wait(ring_full(r), r->phase);
 }
 
+SPS_DEVICE void store_shared(uint32_t at, int x)
+{
+    asm volatile("st.shared.s32 [%0], %1;" ::"r"(at), "r"(x) : "memory");
+}
+
+SPS_DEVICE int load_shared(uint32_t at)
+{
+    int x;
+    asm volatile("ld.shared.s32 %0, [%1];" : "=r"(x) : "r"(at) : "memory");
+    return x;
+}
+
 /* ---- copies ---- */
 
 enum copy_policy : uint64_t {
@@ -322,9 +334,10 @@ enum { LAZY = 8 };
 /* Online softmax in base 2 of 64 x 2R scores: s becomes exp2(s c - m).  m stays as it is
  * while the row grows by less than 2^LAZY (FlashAttention-4's lazy rescaling), so that
  * most tiles leave o alone.  Returns true when some row of the warp must be rescaled by
- * factor[2]; a row's own factor depends on nothing but that row.  MASKED: s has -inf. */
+ * factor[2]; a row's own factor depends on nothing but that row.  MASKED: s has -inf.
+ * c: each row's own, or one for both. */
 template <bool MASKED, int R>
-SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, float c,
+SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, const float (&c)[2],
                              float (&factor)[2])
 {
 #pragma unroll
@@ -334,7 +347,7 @@ SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, float c,
         for (int j = 0; j < R / 4; j++)
             top = fmaxf(top, fmaxf(s[4 * j + 2 * i], s[4 * j + 2 * i + 1]));
         top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
-        top = fmaxf(top, __shfl_xor_sync(~0u, top, 2)) * c;
+        top = fmaxf(top, __shfl_xor_sync(~0u, top, 2)) * c[i];
         float m = top > rows->m[i] + LAZY ? top : rows->m[i];
         float base = MASKED && m == -INFINITY ? 0 : m;
         factor[i] = exp2_fast(rows->m[i] - base);
@@ -343,12 +356,21 @@ SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, float c,
         for (int j = 0; j < R / 4; j++)
 #pragma unroll
             for (int e = 2 * i; e < 2 * i + 2; e++) {
-                s[4 * j + e] = exp2_fast(__fmaf_rn(s[4 * j + e], c, -base));
+                s[4 * j + e] = exp2_fast(__fmaf_rn(s[4 * j + e], c[i], -base));
                 sum += s[4 * j + e];
             }
         rows->l[i] = __fmaf_rn(rows->l[i], factor[i], sum);
     }
     return __any_sync(~0u, factor[0] != 1 || factor[1] != 1);
+}
+
+template <bool MASKED, int R>
+SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, float c,
+                             float (&factor)[2])
+{
+    const float both[2] = {c, c};
+
+    return softmax_rows<MASKED>(s, rows, both, factor);
 }
 
 template <int R> SPS_DEVICE void scale_rows(float (&o)[R], const float (&factor)[2])
