@@ -36,8 +36,6 @@ def flash_varlen(q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k
 
 def lend_flash_attn():
     """A module flash_attn for packages that ask for it, where it is not installed."""
-    if "flash_attn" in sys.modules:
-        return
     top, inner = types.ModuleType("flash_attn"), types.ModuleType("flash_attn.flash_attn_interface")
     top.flash_attn_varlen_func = lambda *a, **k: flash_varlen(*a, **k)[0]
     top.flash_attn_func = None

@@ -1,9 +1,11 @@
 /* compressed.cu - attention over compressed keys with block scores, and with the choice
  * made from them: pass 1 is attention, pass 2 recomputes p = exp(c q.k - lse) and keeps
  * its sum over a group's heads, rows chunk by chunk, so that no [t,keys] matrix exists.
+ * On Hopper one launch does all of the choice (sm90/compressed.cuh).
  */
 #include "kernels/check.h"
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/sm90/compressed.h"
 
 struct job {
     struct sps_device *dev;
@@ -12,11 +14,20 @@ struct job {
     const float *k_cmp, *v_cmp;
     const struct sps_compression *by;
     int64_t block, columns, chunk; /* columns: compressed keys of the longest sequence */
-    void *high, *low, *v;          /* two terms of k, one of v (terms.cuh) */
-    uint32_t *top;                 /* of k and of v */
+    size_t fused;         /* bytes of sums of the Hopper kernel; 0: portable kernels */
+    void *high, *low, *v; /* two terms of k, one of v (terms.cuh) */
+    uint32_t *top;        /* of k and of v */
     float *sums, *lse;
     bool fits;
 };
+
+static void measure(struct job *job)
+{
+    for (int64_t i = 0; i < job->shape->n; i++)
+        if (job->by->cu[i + 1] - job->by->cu[i] > job->columns)
+            job->columns = job->by->cu[i + 1] - job->by->cu[i];
+    job->fits = sps_cuda_fits(job->q->dtype, job->shape->dk, job->shape->dv);
+}
 
 static enum sps_status prepare(struct job *job, struct sps_rows rows, float *lse)
 {
@@ -24,22 +35,19 @@ static enum sps_status prepare(struct job *job, struct sps_rows rows, float *lse
     int64_t m = job->by->cu[shape->n] * shape->g;
     size_t k = (size_t)(m * shape->dk) * 2, v = (size_t)(m * shape->dv) * 2;
     size_t l = lse ? 0 : (size_t)((rows.end - rows.begin) * shape->h) * 4;
-
-    for (int64_t i = 0; i < shape->n; i++)
-        if (job->by->cu[i + 1] - job->by->cu[i] > job->columns)
-            job->columns = job->by->cu[i + 1] - job->by->cu[i];
     size_t row = (size_t)(shape->g * job->columns) * 4;
+
     job->chunk = sps_cuda_chunk(rows, row, SPS_CUDA_CHUNK);
-    job->fits = sps_cuda_fits(job->q->dtype, shape->dk, shape->dv);
+    size_t sums = job->fused > 0 ? job->fused : (size_t)job->chunk * row;
     SPS_TRY(sps_cuda_reserve(job->dev, 2 * sps_cuda_round(k) + sps_cuda_round(v) +
                                            sps_cuda_round(l) + 256 +
-                                           sps_cuda_round((size_t)job->chunk * row)));
+                                           sps_cuda_round(sums)));
     job->high = sps_cuda_take(job->dev, k);
     job->low = sps_cuda_take(job->dev, k);
     job->v = sps_cuda_take(job->dev, v);
     job->top = (uint32_t *)sps_cuda_take(job->dev, 2 * sizeof *job->top);
     job->lse = lse ? lse : (float *)sps_cuda_take(job->dev, l) - rows.begin * shape->h;
-    job->sums = (float *)sps_cuda_take(job->dev, (size_t)job->chunk * row);
+    job->sums = (float *)sps_cuda_take(job->dev, sums);
     if (!job->fits)
         return SPS_OK;
     SPS_TRY(sps_cuda_split(job->dev, job->k_cmp, m * shape->dk, job->high, job->low,
@@ -48,20 +56,26 @@ static enum sps_status prepare(struct job *job, struct sps_rows rows, float *lse
                           job->top + 1);
 }
 
-static enum sps_status attend(const struct job *job, struct sps_rows rows, float *o)
+static struct attend_args attend_args_of(const struct job *job, float *o)
 {
-    const struct sps_shape *shape = job->shape;
     struct sps_qkv in = {*job->q, {}, {}};
     struct attend_args a;
 
     in.k.data = job->fits ? job->high : (void *)job->k_cmp;
     in.v.data = job->fits ? job->v : (void *)job->v_cmp;
     in.k.dtype = in.v.dtype = job->fits ? job->q->dtype : SPS_F32;
-    sps_cuda_attend_fill(shape, &in, o, job->lse, &a);
+    sps_cuda_attend_fill(job->shape, &in, o, job->lse, &a);
     a.k_low = job->fits ? job->low : NULL;
     a.k_top = job->top;
     a.v_top = job->top + 1;
-    return sps_cuda_dense_run(job->dev, shape, job->by, NULL, rows, &a);
+    return a;
+}
+
+static enum sps_status attend(const struct job *job, struct sps_rows rows, float *o)
+{
+    struct attend_args a = attend_args_of(job, o);
+
+    return sps_cuda_dense_run(job->dev, job->shape, job->by, NULL, rows, &a);
 }
 
 /* Sums of p over each group's heads: job->sums[r,g,columns]. */
@@ -117,6 +131,7 @@ enum sps_status sps_cuda_compressed(struct sps_device *dev, const struct sps_sha
 
     SPS_TRY(sps_check_causal(shape, "compressed"));
     SPS_TRY(sps_check_strides(by, block));
+    measure(&job);
     SPS_TRY(prepare(&job, rows, lse));
     SPS_TRY(attend(&job, rows, o));
     const char *impl = dev->impl;
@@ -138,6 +153,39 @@ enum sps_status sps_cuda_compressed(struct sps_device *dev, const struct sps_sha
     return SPS_OK;
 }
 
+/* Everything in one launch. */
+static enum sps_status select_fused(const struct job *job, const struct sps_rule *rule,
+                                    struct sps_rows rows, float *o,
+                                    struct sps_index *index)
+{
+    struct compressed90_args a = {};
+    struct score_source from = source_of(job);
+
+    a.attend = attend_args_of(job, o);
+    a.sums = job->sums;
+    sps_cuda_topk_fill(job->dev, rule, &from, index, &a.choose);
+    return sps_sm90_compressed(job->dev, job->shape, job->by, rows, job->columns, &a);
+}
+
+static enum sps_status select_chunks(const struct job *job, const struct sps_rule *rule,
+                                     struct sps_rows rows, float *o,
+                                     struct sps_index *index)
+{
+    struct score_source from = source_of(job);
+
+    SPS_TRY(attend(job, rows, o));
+    const char *impl = job->dev->impl;
+    for (int64_t row = rows.begin; row < rows.end; row += job->chunk) {
+        struct sps_rows part = {row, row + job->chunk < rows.end ? row + job->chunk
+                                                                 : rows.end};
+        SPS_TRY(score(job, part));
+        SPS_TRY(
+            sps_cuda_topk_run(job->dev, job->shape, &from, job->by, rule, part, index));
+    }
+    job->dev->impl = impl;
+    return SPS_OK;
+}
+
 enum sps_status
 sps_cuda_compressed_select(struct sps_device *dev, const struct sps_shape *shape,
                            const struct sps_tensor *q, const float *k_cmp,
@@ -150,17 +198,13 @@ sps_cuda_compressed_select(struct sps_device *dev, const struct sps_shape *shape
     SPS_TRY(sps_check_causal(shape, "compressed"));
     SPS_TRY(sps_check_strides(by, rule->block));
     SPS_TRY(sps_check_rule(rule, index));
+    measure(&job);
+    job.fused = sps_sm90_compressed_bytes(dev, shape, q->dtype, rule->block, job.columns);
     SPS_TRY(prepare(&job, rows, lse));
     SPS_TRY(sps_cuda_topk_begin(dev));
-    SPS_TRY(attend(&job, rows, o));
-    const char *impl = dev->impl;
-    struct score_source from = source_of(&job);
-    for (int64_t row = rows.begin; row < rows.end; row += job.chunk) {
-        struct sps_rows part = {row,
-                                row + job.chunk < rows.end ? row + job.chunk : rows.end};
-        SPS_TRY(score(&job, part));
-        SPS_TRY(sps_cuda_topk_run(dev, shape, &from, by, rule, part, index));
-    }
-    dev->impl = impl;
+    if (job.fused > 0)
+        SPS_TRY(select_fused(&job, rule, rows, o, index));
+    else
+        SPS_TRY(select_chunks(&job, rule, rows, o, index));
     return sps_cuda_topk_check(dev, index);
 }

@@ -143,6 +143,10 @@ enum sps_status sps_cuda_topk_run(struct sps_device *dev, const struct sps_shape
                                   const struct sps_compression *by,
                                   const struct sps_rule *rule, struct sps_rows rows,
                                   struct sps_index *index);
+struct topk_args;
+void sps_cuda_topk_fill(struct sps_device *dev, const struct sps_rule *rule,
+                        const struct score_source *from, const struct sps_index *index,
+                        struct topk_args *a);
 enum sps_status sps_cuda_topk_begin(struct sps_device *dev);
 enum sps_status sps_cuda_topk_check(struct sps_device *dev,
                                     const struct sps_index *index);

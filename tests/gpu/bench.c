@@ -337,6 +337,7 @@ int main(int argc, char **argv)
     if (all || strcmp(what, "nsa") == 0) {
         nsa(65536, 64, 4);
         nsa(65536, 32, 8);
+        nsa(16384, 64, 4);
         nsa(8192, 64, 4);
     }
     if (all || strcmp(what, "moba") == 0) {

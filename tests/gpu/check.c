@@ -671,6 +671,50 @@ static bool same_bits(struct problem *p, float **first)
     return same;
 }
 
+/* Twenty runs of compressed_select: o, lse and lists, bit for bit. */
+static void check_compressed_reruns(void)
+{
+    struct spec spec = {"rerun", 1,   {2500}, {2500},   32,
+                        2,       128, 128,    SPS_BF16, .block = 64};
+    struct sps_rule rule = {64, 16, 1, 2};
+    struct problem p;
+    struct lists l;
+    float *first[2] = {0};
+    int32_t *lists = NULL;
+    bool same = true;
+    int64_t cu[2];
+
+    build(&p, &spec, 98);
+    int64_t m = sps_compressed_offsets(&p.shape, 32, 16, cu), rows = p.shape.t * spec.h;
+    struct sps_compression by = {32, 16, cu};
+    float *k = device((size_t)(m * 2 * 128) * 4), *v = device((size_t)(m * 2 * 128) * 4);
+    new_lists(&p, 2, 64, 16, &l);
+    MUST(gpu.kernels.compress_mean(&gpu, &p.shape, &p.gpu.in.k, &by, k));
+    MUST(gpu.kernels.compress_mean(&gpu, &p.shape, &p.gpu.in.v, &by, v));
+    for (int run = 0; run < 20; run++) {
+        poison_output(&p);
+        MUST(gpu.kernels.compressed_select(&gpu, &p.shape, &p.gpu.in.q, k, v, &by, &rule,
+                                           p.rows, p.gpu.o, p.gpu.lse, &l.gpu));
+        MUST(gpu.backend->download(&gpu, l.got, l.gpu.list, (size_t)l.count * 4));
+        float *lse = fetch(p.gpu.lse, rows);
+        if (!lists) {
+            lists = host((size_t)l.count * 4);
+            memcpy(lists, l.got, (size_t)l.count * 4);
+            first[1] = lse;
+        }
+        same &= memcmp(lists, l.got, (size_t)l.count * 4) == 0;
+        same &= memcmp(first[1], lse, (size_t)rows * 4) == 0;
+        same &= same_bits(&p, &first[0]);
+        if (lse != first[1])
+            free(lse);
+    }
+    verdict(same, "rerun", "20 runs, same bits", gpu.impl, 1, 0);
+    free_lists(&l);
+    free(first[0]), free(first[1]), free(lists);
+    gpu.backend->free(&gpu, k), gpu.backend->free(&gpu, v);
+    drop(&p);
+}
+
 /* Twenty runs of every path that adds in an order, bit for bit. */
 static void check_reruns(void)
 {
@@ -809,6 +853,40 @@ static const struct spec edges[] = {
     {"G 3", ONE(50, 260), 6, 2, 64, 64, SPS_F16, .block = 64},
     {"range", ONE(300, 300), 4, 1, 128, 128, SPS_BF16, .block = 64, .from = 100,
      .to = 201},
+    {"G 16, 127 keys", ONE(25, 2047), 16, 1, 128, 128, SPS_BF16, .block = 64},
+    {"G 16, 129 keys", ONE(23, 2095), 32, 2, 128, 128, SPS_F16, .block = 64},
+    {"G 16, packed",
+     4,
+     {13, 1, 40, 12},
+     {2081, 31, 700, 12},
+     32,
+     2,
+     128,
+     128,
+     SPS_BF16,
+     .block = 32},
+    {"G 16, positions", ONE(37, 2200), 16, 1, 128, 128, SPS_BF16, .block = 64,
+     .spread = true},
+    {"G 16, range",
+     2,
+     {90, 200},
+     {90, 2200},
+     16,
+     1,
+     64,
+     64,
+     SPS_BF16,
+     .block = 64,
+     .from = 77,
+     .to = 131},
+    {"G 3, 128 keys", ONE(50, 2064), 6, 2, 128, 128, SPS_BF16, .block = 64},
+    {"G 1, 193 rows", ONE(193, 600), 2, 2, 128, 128, SPS_BF16, .block = 64},
+    {"G 12", ONE(30, 500), 24, 2, 128, 96, SPS_BF16, .block = 64},
+    {"G 20", ONE(29, 700), 40, 2, 64, 64, SPS_BF16, .block = 64},
+    {"G 40", ONE(11, 2100), 40, 1, 128, 128, SPS_F16, .block = 64},
+    {"G 64, range", ONE(20, 2100), 128, 2, 128, 128, SPS_BF16, .block = 64, .from = 3,
+     .to = 17},
+    {"G 65", ONE(9, 300), 65, 1, 64, 64, SPS_BF16, .block = 64},
 };
 
 static const struct spec larger[] = {
@@ -987,6 +1065,7 @@ int main(int argc, char **argv)
         check_reruns();
         for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
             check_alone(&alone[i]);
+        check_compressed_reruns();
     }
     if (strcmp(what, "big") == 0)
         check_big();

@@ -67,8 +67,8 @@ static const struct refusal top_level[] = {
     {BASE "phases: [prefil]\n",
      ":7:10: unknown phase 'prefil' (did you mean 'prefill'?); allowed: prefill, decode"},
     {BASE "phases: [prefill, prefill]\n", ":7:19: phase prefill repeated"},
-    {BASE "backends: [cpu, gpu]\n",
-     ":7:17: unknown backend 'gpu' (did you mean 'cpu'?); allowed: auto, ref, cpu, cuda, cuda_portable"},
+    {BASE "backends: [cpu, gpu]\n", ":7:17: unknown backend 'gpu' (did you mean 'cpu'?); "
+                                    "allowed: auto, ref, cpu, cuda, cuda_portable"},
     {BASE "backends: []\n", ":7:11: backends: an empty list"},
     {BASE "dtype: bf32\n",
      ":7:8: unknown dtype 'bf32' (did you mean 'bf16'?); allowed: bf16, fp16, fp32"},

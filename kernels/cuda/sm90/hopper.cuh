@@ -341,9 +341,10 @@ enum { LAZY = 8 };
 /* Online softmax in base 2 of 64 x 2R scores: s becomes exp2(s c - m).  m stays as it is
  * while the row grows by less than 2^LAZY (FlashAttention-4's lazy rescaling), so that
  * most tiles leave o alone.  Returns true when some row of the warp must be rescaled by
- * factor[2]; a row's own factor depends on nothing but that row.  MASKED: s has -inf. */
+ * factor[2]; a row's own factor depends on nothing but that row.  MASKED: s has -inf.
+ * c: each row's own, or one for both. */
 template <bool MASKED, int R>
-SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, float c,
+SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, const float (&c)[2],
                              float (&factor)[2])
 {
     float top[2] = {s[0], s[2]}, base[2], sum[2] = {0, 0};
@@ -360,7 +361,7 @@ SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, float c,
             top[i] = fmaxf(top[i], __shfl_xor_sync(~0u, top[i], x));
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        float most = top[i] * c, m = most > rows->m[i] + LAZY ? most : rows->m[i];
+        float most = top[i] * c[i], m = most > rows->m[i] + LAZY ? most : rows->m[i];
         base[i] = MASKED && m == -INFINITY ? 0 : m;
         factor[i] = exp2_fast(rows->m[i] - base[i]);
         rows->m[i] = m;
@@ -370,14 +371,23 @@ SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, float c,
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             float *x = s + 4 * j + 2 * i;
-            x[0] = exp2_fast(__fmaf_rn(x[0], c, -base[i]));
-            x[1] = exp2_fast(__fmaf_rn(x[1], c, -base[i]));
+            x[0] = exp2_fast(__fmaf_rn(x[0], c[i], -base[i]));
+            x[1] = exp2_fast(__fmaf_rn(x[1], c[i], -base[i]));
             sum[i] += x[0] + x[1];
         }
 #pragma unroll
     for (int i = 0; i < 2; i++)
         rows->l[i] = __fmaf_rn(rows->l[i], factor[i], sum[i]);
     return __any_sync(~0u, factor[0] != 1 || factor[1] != 1);
+}
+
+template <bool MASKED, int R>
+SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, float c,
+                             float (&factor)[2])
+{
+    const float both[2] = {c, c};
+
+    return softmax_rows<MASKED>(s, rows, both, factor);
 }
 
 template <int R> SPS_DEVICE void scale_rows(float (&o)[R], const float (&factor)[2])

@@ -1,0 +1,186 @@
+/* compressed.cuh - NSA's compressed branch on Hopper in one launch (Yuan et al. 2025,
+ * arXiv 2502.11089, eq. 7 to 12): attention over compressed keys, block scores, top-k.
+ *
+ * A CTA holds 64 rows of queries a warpgroup: whole kv groups of some tokens, 1 << lg
+ * rows a token.  Pass 1 streams low terms, high terms (terms.cuh) and values, and leaves
+ * o and lse; pass 2 streams both terms again and adds p = exp2(c q.k - lse) over the
+ * heads of a token into its row of sums, in scratch that only this CTA uses and that
+ * stays in L2; then each warp chooses its tokens' blocks.  One thread loads; CTAs stay
+ * and draw tiles.
+ */
+#ifndef SPS_KERNELS_CUDA_SM90_COMPRESSED_CUH
+#define SPS_KERNELS_CUDA_SM90_COMPRESSED_CUH
+
+#include "kernels/cuda/sm90/compressed_rows.cuh"
+
+template <typename S> struct compressed90_rings {
+    struct ring<S::stages> tiles;
+    struct ring<1> q;
+    uint32_t number; /* of the row tile in q; -1: no more */
+};
+
+template <typename S>
+SPS_DEVICE struct compressed90_rings<S> compressed90_rings_at(uint32_t shared) {
+    uint32_t at = shared + S::barriers;
+    struct compressed90_rings<S> r = {
+        {at, 0, 0}, {at + 128, 0, 0}, at + 144
+    };
+
+    return r;
+}
+
+/* Key tiles that the last row of a row tile, hence every row, sees. */
+template <int BN>
+SPS_DEVICE int compressed90_steps(const struct geometry *at, const struct row_tile *tile)
+{
+    int pos = geometry_pos(at, &tile->seq, tile->token + tile->count - 1);
+
+    return (geometry_visible(at, &tile->seq, pos) + BN - 1) / BN;
+}
+
+#ifdef SPS_SM90A
+/* ---- loads: one thread ---- */
+
+template <typename S, int D>
+SPS_DEVICE void
+load_query_tile(const struct attend_args *a, const struct compressed90_maps *maps,
+                const struct row_tile *tile, uint32_t shared, const struct ring<1> *q)
+{
+    int tokens = S::rows >> a->lg;
+
+    barrier_expect(ring_full(q), (uint32_t)(tokens * a->p * D * 2));
+    for (int i = 0; i < tokens; i += maps->box)
+        tma_load_slabs<D>(shared + (uint32_t)(i << a->lg) * 128, S::rows, &maps->q,
+                          ring_full(q), tile->head,
+                          (int)(tile->seq.row + tile->token + i), KEEP_NOT);
+}
+
+template <typename S, int D, int BN>
+SPS_DEVICE void load_tile(const CUtensorMap *map, uint32_t shared,
+                          struct ring<S::stages> *tiles, int head, int key)
+{
+    ring_begin(tiles, S::tile_bytes);
+    tma_load_slabs<D>(shared + S::tiles + tiles->stage * S::tile_bytes, BN, map,
+                      ring_full(tiles), head, key, KEEP_LONG);
+    ring_next(tiles);
+}
+
+template <typename S, int D, int BN>
+SPS_DEVICE void compressed90_load(const struct attend_args *a,
+                                  const struct compressed90_maps *maps, uint32_t shared,
+                                  struct compressed90_rings<S> r)
+{
+    int total = a->at.tiles * a->groups, number = blockIdx.x;
+
+    for (; number < total; number = gridDim.x + atomicAdd(maps->counter, 1)) {
+        struct row_tile tile = row_tile_of(&a->at, number, a->groups, a->section, a->p);
+        int steps = compressed90_steps<BN>(&a->at, &tile), kv = tile.head / a->p,
+            key = (int)tile.seq.key;
+
+        barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
+        store_shared(r.number, number);
+        load_query_tile<S, D>(a, maps, &tile, shared, &r.q);
+        ring_next(&r.q);
+        for (int i = 0; i < 2 * steps; i++) {
+            int base = key + (i < steps ? i : i - steps) * BN;
+            load_tile<S, D, BN>(&maps->low, shared, &r.tiles, kv, base);
+            load_tile<S, D, BN>(&maps->high, shared, &r.tiles, kv, base);
+            if (i < steps)
+                load_tile<S, D, BN>(&maps->v, shared, &r.tiles, kv, base);
+        }
+    }
+    barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
+    store_shared(r.number, -1);
+    barrier_arrive(ring_full(&r.q));
+}
+
+template <typename T, typename S, int D, int BN>
+SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
+                                  const struct row_tile *tile, unsigned char *memory,
+                                  int wg, struct compressed90_rings<S> *r)
+{
+    const struct attend_args *at = &a->attend;
+    uint32_t shared = shared_address(memory), q = shared + wg * 64 * 128;
+    int warp = wg * 4 + (warp_index() & 3), steps = compressed90_steps<BN>(&at->at, tile);
+    int64_t columns = a->choose.from.columns;
+    float *sums = a->sums + blockIdx.x * a->slots * columns;
+
+    scale_query_rows<T, D, S>(memory, wg);
+    struct row_view view = view_pair<S>(at, tile, memory, wg);
+    attend_rows<S, D, BN>(at, tile, steps, q, shared, &r->tiles, &view);
+    score_keys<S, D, BN>(at->lg, steps, q, shared, &r->tiles, &view, sums, columns);
+    ring_release(&r->q);
+    choose_rows(a, tile, warp * 16, wg, sums,
+                (struct few_keys *)(memory + S::few) + warp);
+}
+#endif
+
+template <typename T, int D, int NWG, int BN>
+__global__ void __launch_bounds__(NWG * 128 + 128, 1)
+    compressed90_kernel(const __grid_constant__ struct compressed90_args a,
+                        const __grid_constant__ struct compressed90_maps maps)
+{
+#ifdef SPS_SM90A
+    using S = compressed90_shape<D, NWG, BN>;
+    extern __shared__ __align__(1024) unsigned char memory[];
+    uint32_t shared = shared_address(memory);
+    struct compressed90_rings<S> r = compressed90_rings_at<S>(shared);
+    int wg = warpgroup_index();
+
+    if (threadIdx.x == 0) {
+        ring_init<S::stages>(r.tiles.at, NWG * 4);
+        ring_init<1>(r.q.at, NWG * 4);
+        barrier_fence_init();
+    }
+    for (int i = threadIdx.x; i < S::q_bytes / 16; i += S::threads) /* rows of no head */
+        ((uint4 *)memory)[i] = make_uint4(0, 0, 0, 0);
+    fence_async();
+    __syncthreads();
+    if (wg == 0) {
+        registers_give<32>();
+        if (threadIdx.x == 0)
+            compressed90_load<S, D, BN>(&a.attend, &maps, shared, r);
+    } else {
+        registers_take<160>();
+        for (;;) {
+            ring_wait(&r.q);
+            int number = load_shared(r.number);
+            if (number < 0)
+                break;
+            struct row_tile tile = row_tile_of(&a.attend.at, number, a.attend.groups,
+                                               a.attend.section, a.attend.p);
+            compressed90_tile<T, S, D, BN>(&a, &tile, memory, wg - 1, &r);
+        }
+    }
+#endif
+}
+
+template <typename T, int D>
+static cudaError_t compressed90_launch(const struct compressed90_args *a,
+                                       const struct compressed90_maps *maps, int grid,
+                                       cudaStream_t stream)
+{
+    using S = compressed90_shape<D, COMPRESSED90_ROWS / 64, COMPRESSED90_KEYS>;
+    auto kernel = compressed90_kernel<T, D, COMPRESSED90_ROWS / 64, COMPRESSED90_KEYS>;
+    cudaError_t error = cudaFuncSetAttribute(
+        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
+
+    static_assert(S::bytes <= SM90_SHARED && S::stages >= 3, "tiles fit");
+    if (error == cudaSuccess) {
+        kernel<<<(unsigned)grid, S::threads, S::bytes, stream>>>(*a, *maps);
+        error = cudaGetLastError();
+    }
+    return error;
+}
+
+template <int D>
+static cudaError_t compressed90_any(const struct compressed90_args *a,
+                                    const struct compressed90_maps *maps, int grid,
+                                    cudaStream_t stream)
+{
+    return a->attend.dtype == SPS_BF16
+               ? compressed90_launch<__nv_bfloat16, D>(a, maps, grid, stream)
+               : compressed90_launch<__half, D>(a, maps, grid, stream);
+}
+
+#endif

@@ -1,0 +1,46 @@
+/* compressed.h - attention over compressed keys with the choice of blocks in one launch.
+ */
+#ifndef SPS_KERNELS_CUDA_SM90_COMPRESSED_H
+#define SPS_KERNELS_CUDA_SM90_COMPRESSED_H
+
+#include "kernels/cuda/sm90/tma.h"
+#include "kernels/cuda/topk.cuh"
+
+/* Rows of queries a CTA holds; keys a step. */
+enum { COMPRESSED90_ROWS = 192, COMPRESSED90_KEYS = 128 };
+
+/* Where a launch reads: boxes of queries (`box` tokens each) and of BN keys; the tile
+ * counter. */
+struct compressed90_maps {
+    CUtensorMap q, high, low, v;
+    int *counter, box;
+};
+
+/* One launch: `attend` as for compressed keys in two terms, `choose` with the score
+ * source that each CTA fills for its own rows.  A slot is a row's `keys` sums of p, then
+ * the keys of its blocks: from.columns words. */
+struct compressed90_args {
+    struct attend_args attend;
+    struct topk_args choose;
+    int slots, keys;
+    float *sums; /* [CTAs, slots, from.columns] */
+};
+
+/* Scratch for the sums of p, [CTAs, slots, columns], for sequences of at most `keys`
+ * compressed keys; 0: the shape does not suit, take the portable kernels. */
+size_t sps_sm90_compressed_bytes(struct sps_device *dev, const struct sps_shape *shape,
+                                 enum sps_dtype dtype, int64_t block, int64_t keys);
+
+/* o, lse and lists of rows.  a->attend: pointers, sizes, scale; a->choose: rule, index,
+ * and window and block of its source; a->sums: scratch of sps_sm90_compressed_bytes(). */
+enum sps_status sps_sm90_compressed(struct sps_device *dev, const struct sps_shape *shape,
+                                    const struct sps_compression *by,
+                                    struct sps_rows rows, int64_t keys,
+                                    struct compressed90_args *a);
+
+typedef cudaError_t compressed90_run(const struct compressed90_args *a,
+                                     const struct compressed90_maps *maps, int grid,
+                                     cudaStream_t stream);
+compressed90_run sps_sm90_compressed_d64, sps_sm90_compressed_d128;
+
+#endif

@@ -1,0 +1,9 @@
+/* compressed_d64.cu - NSA's compressed branch on Hopper for heads up to 64. */
+#include "kernels/cuda/sm90/compressed.cuh"
+
+cudaError_t sps_sm90_compressed_d64(const struct compressed90_args *a,
+                                    const struct compressed90_maps *maps, int grid,
+                                    cudaStream_t stream)
+{
+    return compressed90_any<64>(a, maps, grid, stream);
+}
