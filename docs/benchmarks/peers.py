@@ -90,8 +90,8 @@ def nsa_fla(part, h, g, s):
         return lambda: parallel_nsa_compression(q, k_cmp, v_cmp, s, BLOCK)
     _, lse = parallel_nsa_compression(q, k_cmp, v_cmp, s, BLOCK)
     if part == "top-k":
-        return lambda: nsa.parallel_nsa_topk(q, k_cmp, s, lse, COUNT, BLOCK)
-    if part == "selected, random":
+        return lambda: nsa.parallel_nsa_topk(q, k_cmp, s, lse, COUNT, BLOCK, DIM**-0.5)
+    if part == "selected random":
         blocks = random_blocks(g, s)
         return lambda: nsa.ParallelNSAFunction.apply(q, k, v, blocks, COUNT, BLOCK, DIM**-0.5, None)
     gate = torch.rand(1, s, h, device="cuda", dtype=torch.bfloat16)
@@ -104,7 +104,6 @@ def nsa_fla(part, h, g, s):
 
 
 def moba_fla(block, topk, h, g, s):
-    lend_flash_attn()
     from fla.ops.moba import parallel_moba
 
     q, k, v = (normals(1, s, h, DIM) for _ in range(3))
@@ -129,10 +128,10 @@ def jobs(length):
             yield name, torch_, "full", h, g, "", "", lambda h=h, g=g, b=backend: sdpa(b, h, g, length)
     for h, g in [(64, 4), (32, 8)]:
         yield "flash", torch_, f"window {WINDOW}", h, g, "", "", lambda h=h, g=g: window(h, g, length)
-    for part in ["compress", "compressed attention", "top-k", "selected, random", "whole"]:
+    for part in ["compress", "compressed attention", "top-k", "selected random", "whole"]:
         yield ("fla nsa", fla, part, 64, 4, BLOCK, COUNT,
                lambda part=part: nsa_fla(part, 64, 4, length))
-    yield "triton nsa", other, "selected, random", 64, 4, BLOCK, COUNT, lambda: selected_triton(64, 4, length)
+    yield "triton nsa", other, "selected random", 64, 4, BLOCK, COUNT, lambda: selected_triton(64, 4, length)
     for block, topk in [(512, 8), (128, 8), (512, 3), (2048, 3)]:
         yield ("fla moba", fla, "whole", 16, 16, block, topk,
                lambda b=block, k=topk: moba_fla(b, k, 16, 16, length))
@@ -160,6 +159,7 @@ def time_call(run, flush):
 
 def main():
     lengths = [int(x) for x in sys.argv[2:]] or [8192, 16384, 32768, 65536]
+    lend_flash_attn()
     flush = torch.empty(256 << 20, dtype=torch.uint8, device="cuda")
     with open(sys.argv[1], "w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
@@ -173,8 +173,9 @@ def main():
                     quart = [f"{times[int(x * (len(times) - 1))]:.4f}" for x in (0.25, 0.5, 0.75)]
                     out.writerow([*row, len(times), *quart, ""])
                 except Exception as error:  # a peer's failure is a result
-                    lines = str(error).strip().splitlines() or [type(error).__name__]
-                    out.writerow([*row, 0, "", "", "", lines[0][:120]])
+                    lines = [x for x in str(error).splitlines() if x.strip()] or [""]
+                    note = f"{type(error).__name__}: {lines[-1].strip()[:120]}"
+                    out.writerow([*row, 0, "", "", "", note])
                 torch.cuda.empty_cache()
                 file.flush()
 

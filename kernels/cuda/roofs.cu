@@ -1,5 +1,6 @@
-/* roofs.cu - what the device does at best: mma.sync from registers, reading, copying. */
-#include "kernels/cuda/cuda.h"
+/* roofs.cu - what the device does at best: mma.sync from registers (or what sm90/ has),
+ * reading, copying. */
+#include "kernels/cuda/sm90/tma.h"
 
 enum { CHAINS = 8, TURNS = 2048, WARPS = 16 };
 
@@ -34,17 +35,23 @@ static __global__ void read_all(const uint4 *from, size_t count, uint4 *out)
         *out = sum;
 }
 
-enum roof { ROOF_MATRIX, ROOF_READ, ROOF_COPY };
+enum roof { ROOF_MATRIX, ROOF_READ, ROOF_COPY, ROOF_COUNT };
 
-static enum sps_status issue(struct cuda_state *state, enum roof roof, char *mem,
-                             size_t bytes)
+/* *work: operations or bytes of the launch. */
+static enum sps_status issue(struct sps_device *dev, enum roof roof, char *mem,
+                             size_t bytes, double *work)
 {
-    int sms = state->prop.multiProcessorCount;
+    struct cuda_state *state = cuda_state_of(dev);
+    int ctas = state->prop.multiProcessorCount * 4;
 
-    if (roof == ROOF_MATRIX)
-        multiply<<<sms * 4, WARPS * 32, 0, state->stream>>>((float *)mem);
-    else if (roof == ROOF_READ)
-        read_all<<<sms * 16, 512, 0, state->stream>>>((const uint4 *)mem, bytes / 16,
+    *work = (double)bytes;
+    if (roof == ROOF_MATRIX && sps_sm90_usable(dev))
+        return sps_sm90_multiply(dev, (float *)mem, work);
+    if (roof == ROOF_MATRIX) {
+        multiply<<<ctas, WARPS * 32, 0, state->stream>>>((float *)mem);
+        *work = (double)ctas * WARPS * TURNS * CHAINS * (2.0 * 16 * 8 * 16);
+    } else if (roof == ROOF_READ)
+        read_all<<<ctas * 4, 512, 0, state->stream>>>((const uint4 *)mem, bytes / 16,
                                                       (uint4 *)mem);
     else
         CUDA_TRY(cudaMemcpyAsync(mem, mem + bytes / 2, bytes / 2,
@@ -53,42 +60,38 @@ static enum sps_status issue(struct cuda_state *state, enum roof roof, char *mem
     return SPS_OK;
 }
 
-/* The best of several runs, in seconds. */
+/* The best rate of several runs, per second. */
 static enum sps_status best(struct sps_device *dev, enum roof roof, char *mem,
-                            size_t bytes, double *seconds)
+                            size_t bytes, double *rate)
 {
-    struct cuda_state *state = cuda_state_of(dev);
-
-    *seconds = 1e30;
+    *rate = 0;
     for (int i = 0; i < 12; i++) {
-        double one;
+        double seconds, work;
         SPS_TRY(dev->backend->mark(dev, 0));
-        SPS_TRY(issue(state, roof, mem, bytes));
+        SPS_TRY(issue(dev, roof, mem, bytes, &work));
         SPS_TRY(dev->backend->mark(dev, 1));
-        SPS_TRY(dev->backend->elapsed(dev, 0, 1, &one));
-        *seconds = one < *seconds ? one : *seconds;
+        SPS_TRY(dev->backend->elapsed(dev, 0, 1, &seconds));
+        *rate = work / seconds > *rate ? work / seconds : *rate;
     }
     return SPS_OK;
 }
 
 enum sps_status sps_cuda_roofs(struct sps_device *dev, struct sps_roofs *roofs)
 {
-    struct cuda_state *state = cuda_state_of(dev);
     size_t bytes = dev->memory_bytes / 4 < (size_t)2 << 30
                        ? dev->memory_bytes / 4 & ~(size_t)31
                        : (size_t)2 << 30;
-    double seconds[3];
+    double rate[ROOF_COUNT];
     void *mem;
 
     SPS_TRY(dev->backend->alloc(dev, bytes, &mem));
     enum sps_status status = SPS_OK;
-    for (int i = 0; i < 3 && status == SPS_OK; i++)
-        status = best(dev, (enum roof)i, (char *)mem, bytes, &seconds[i]);
+    for (int i = 0; i < ROOF_COUNT && status == SPS_OK; i++)
+        status = best(dev, (enum roof)i, (char *)mem, bytes, &rate[i]);
     dev->backend->free(dev, mem);
     SPS_TRY(status);
-    roofs->matrix_flops = 4.0 * state->prop.multiProcessorCount * WARPS * TURNS * CHAINS *
-                          (2.0 * 16 * 8 * 16) / seconds[0];
-    roofs->read_bytes = (double)bytes / seconds[1];
-    roofs->copy_bytes = (double)bytes / seconds[2];
+    roofs->matrix_flops = rate[ROOF_MATRIX];
+    roofs->read_bytes = rate[ROOF_READ];
+    roofs->copy_bytes = rate[ROOF_COPY];
     return SPS_OK;
 }

@@ -25,4 +25,7 @@ enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, cons
 /* A counter on the device, 0 when the next launch of the stream starts. */
 enum sps_status sps_sm90_counter(struct sps_device *dev, int **counter);
 
+/* Launch a burst of matrix products; *flops: how many operations that is. */
+enum sps_status sps_sm90_multiply(struct sps_device *dev, float *out, double *flops);
+
 #endif
