@@ -31,8 +31,13 @@ enum sps_status sps_sm90_open(struct cuda_state *state)
     if (state->portable)
         return SPS_OK;
     CUDA_TRY(cudaMalloc((void **)&state->counter, sizeof *state->counter));
+#if CUDART_VERSION >= 12050
     CUDA_TRY(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &state->encode,
                                               12000, cudaEnableDefault, &found));
+#else
+    CUDA_TRY(cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &state->encode,
+                                     cudaEnableDefault, &found));
+#endif
     state->portable = found != cudaDriverEntryPointSuccess;
     return SPS_OK;
 }
