@@ -13,7 +13,7 @@
 
 enum { SPS_CONFIG_BYTES_MAX = 1 << 20, SPS_POINTS_MAX = 100000 };
 
-enum sps_phase { SPS_PREFILL, SPS_DECODE, SPS_BACKWARD, SPS_PHASE_COUNT };
+enum sps_phase { SPS_PREFILL, SPS_DECODE, SPS_BACKWARD };
 const char *sps_phase_name(enum sps_phase phase);
 
 /* One entry of `data` after its axes are multiplied out. */

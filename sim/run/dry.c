@@ -13,33 +13,11 @@ struct sketch {
     struct sps_problem problem;
 };
 
-/* A generated set by its numbers alone: 1M tokens need no memory to plan. */
-static enum sps_status sketch_synthetic(const struct sps_synthetic *spec,
-                                        struct sps_data *d)
-{
-    int64_t t = spec->queries ? spec->queries : spec->length;
-    void *mem;
-
-    d->n = spec->batch, d->h = spec->q_heads, d->g = spec->kv_heads;
-    d->dk = spec->head_dim, d->dv = spec->value_dim ? spec->value_dim : spec->head_dim;
-    t = t < spec->length ? t : spec->length;
-    d->t = d->n * t, d->s = d->n * spec->length;
-    SPS_TRY(sps_calloc((size_t)(d->n + 1) * sizeof(int64_t), &mem));
-    d->cu_q = mem;
-    SPS_TRY(sps_calloc((size_t)(d->n + 1) * sizeof(int64_t), &mem));
-    d->cu_k = mem;
-    for (int64_t i = 0; i <= d->n; i++)
-        d->cu_q[i] = i * t, d->cu_k[i] = i * spec->length;
-    return SPS_OK;
-}
-
 static enum sps_status make_sketch(const struct sps_point *point, struct sketch *sketch)
 {
-    const struct sps_data_spec *spec = point->data;
     struct sps_data *d = &sketch->data;
 
-    SPS_TRY(spec->generator ? sketch_synthetic(&spec->synthetic, d)
-                            : sps_data_load(spec, d));
+    SPS_TRY(sps_data_sketch(point->data, point->phase, d));
     sketch->problem = (struct sps_problem){.shape = {.h = d->h,
                                                      .g = d->g,
                                                      .t = d->t,

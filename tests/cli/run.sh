@@ -45,3 +45,10 @@ $sparsescope run tiny.yaml -o back -q --backend cpu --set 'phases=[prefill, back
 for c in phase label status reason n_rows density_flops flops flops_dense; do
     columns $c back/results.csv | tr '\r\n' '  '; echo
 done
+# One step of decode: the last row of each sequence, here of unequal lengths.
+batch="--set data[0].batch=3 --set data[0].min_length=64"
+$sparsescope run tiny.yaml -o step -q --backend cpu --set 'phases=[prefill, decode]' --set 'methods[1].topk=2' $batch; echo "exit $?"
+for c in phase label status n_rows n t s density_flops flops flops_dense; do
+    columns $c step/results.csv | tr '\r\n' '  '; echo
+done
+$sparsescope run tiny.yaml --dry-run --backend ref --set phases=decode --set 'methods[1].topk=2' $batch | awk '{ $NF = ""; print }'
