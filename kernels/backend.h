@@ -70,7 +70,20 @@ static inline bool sps_band_has(const struct sps_band *band, int64_t pos, int64_
 struct sps_compression {
     int64_t l, u;      /* block and stride, tokens */
     const int64_t *cu; /* [n+1] first compressed key of each sequence; host */
+    /* What a compressing kernel makes, when some are there already: make[i+1] - make[i]
+     * keys of sequence i from its first[i]-th on; the rest of `out` stays.  Host; make
+     * NULL: all, first NULL: from 0. */
+    const int64_t *first, *make;
 };
+
+/* Compressed keys to make, of n sequences; the x-th of them: its first packed token, and
+ * its place in `out`. */
+struct sps_made {
+    int64_t token, key;
+};
+int64_t sps_made_count(const struct sps_compression *by, int64_t n);
+struct sps_made sps_made_at(const struct sps_shape *shape,
+                            const struct sps_compression *by, int64_t x);
 
 /* Compressed keys of a sequence of s_n tokens: those with m u + l <= s_n. */
 int64_t sps_compressed_count(int64_t s_n, int64_t l, int64_t u);
@@ -136,7 +149,7 @@ struct sps_kernels {
                              const struct sps_qkv *in, const struct sps_band *band,
                              struct sps_rows rows, float *o, float *lse);
 
-    /* out[m,g,d] = mean of the l keys of each compressed key; x[s,g,d]. */
+    /* out[m,g,d] = mean of the l keys of each compressed key to make; x[s,g,d]. */
     enum sps_status (*compress_mean)(struct sps_device *dev,
                                      const struct sps_shape *shape,
                                      const struct sps_tensor *x,
@@ -175,7 +188,7 @@ struct sps_kernels {
                             struct sps_rows rows, float *scores);
 
     /* out[m,g,2,dk] = per channel the largest and the smallest of the l keys of each
-     * compressed key; x[s,g,dk]. */
+     * compressed key to make; x[s,g,dk]. */
     enum sps_status (*key_range)(struct sps_device *dev, const struct sps_shape *shape,
                                  const struct sps_tensor *x,
                                  const struct sps_compression *by, float *out);

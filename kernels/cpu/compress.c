@@ -42,15 +42,23 @@ static void map_keys(const struct job *job, int64_t sequence, int64_t from, int6
                      job->w + (kv * job->by->l + i) * d * d, d, 1, out, width);
 }
 
-static void map_sequence(const struct job *job, int64_t sequence, int64_t kv,
-                         const float *bias, int threads)
+/* Pieces of a sequence start where its keys to make do, whatever the other sequences. */
+static void map_head(const struct job *job, int64_t kv, const float *bias, int threads)
 {
-    int64_t keys = job->by->cu[sequence + 1] - job->by->cu[sequence];
+    const struct sps_compression *by = job->by;
+    const int64_t *make = by->make ? by->make : by->cu;
+    int64_t n = job->shape->n, most = 0;
 
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (int64_t m = 0; m < keys; m += KEYS_AT_ONCE)
-        map_keys(job, sequence, m, keys - m < KEYS_AT_ONCE ? keys - m : KEYS_AT_ONCE, kv,
-                 bias);
+    for (int64_t i = 0; i < n; i++)
+        most = make[i + 1] - make[i] > most ? make[i + 1] - make[i] : most;
+#pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(threads)
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t m = 0; m < most; m += KEYS_AT_ONCE) {
+            int64_t left = make[i + 1] - make[i] - m;
+            if (left > 0)
+                map_keys(job, i, m + (by->first ? by->first[i] : 0),
+                         left < KEYS_AT_ONCE ? left : KEYS_AT_ONCE, kv, bias);
+        }
 }
 
 enum sps_status sps_cpu_compress_linear(struct sps_device *dev,
@@ -65,11 +73,12 @@ enum sps_status sps_cpu_compress_linear(struct sps_device *dev,
     void *bias;
 
     dev->impl = "compress_linear_sgemm";
+    if (sps_made_count(by, shape->n) == 0)
+        return SPS_OK;
     SPS_TRY(sps_calloc((size_t)job.d * sizeof(float), &bias));
     for (int64_t kv = 0; kv < job.g; kv++) {
         make_bias(&job, kv, bias);
-        for (int64_t i = 0; i < shape->n; i++)
-            map_sequence(&job, i, kv, bias, dev->threads);
+        map_head(&job, kv, bias, dev->threads);
     }
     free(bias);
     return SPS_OK;

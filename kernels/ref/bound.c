@@ -18,18 +18,16 @@ enum sps_status sps_ref_key_range(struct sps_device *dev, const struct sps_shape
                                   const struct sps_tensor *x,
                                   const struct sps_compression *by, float *out)
 {
-    int64_t g = x->dim[1], d = x->dim[2];
+    int64_t g = x->dim[1], d = x->dim[2], count = sps_made_count(by, shape->n);
 
     dev->impl = "key_range_ref";
-    for (int64_t n = 0; n < shape->n; n++) {
 #pragma omp parallel for num_threads(dev->threads)
-        for (int64_t m = by->cu[n]; m < by->cu[n + 1]; m++) {
-            int64_t token = shape->cu_k[n] + (m - by->cu[n]) * by->u;
-            const float *key = (const float *)x->data + token * g * d;
-            for (int64_t i = 0; i < g * d; i++) {
-                float *to = out + m * g * 2 * d + i / d * 2 * d + i % d;
-                range(key + i, g * d, by->l, to, to + d);
-            }
+    for (int64_t m = 0; m < count; m++) {
+        struct sps_made at = sps_made_at(shape, by, m);
+        const float *key = (const float *)x->data + at.token * g * d;
+        for (int64_t i = 0; i < g * d; i++) {
+            float *to = out + at.key * g * 2 * d + i / d * 2 * d + i % d;
+            range(key + i, g * d, by->l, to, to + d);
         }
     }
     return SPS_OK;

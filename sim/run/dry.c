@@ -42,7 +42,8 @@ static enum sps_status make_sketch(const struct sps_point *point, struct sketch 
                                                                .width = d->index.dim[2],
                                                                .list = d->index.data}},
                                            .dtype = point->dtype,
-                                           .backward = point->phase == SPS_BACKWARD};
+                                           .backward = point->phase == SPS_BACKWARD,
+                                           .decode = point->phase == SPS_DECODE};
     return SPS_OK;
 }
 

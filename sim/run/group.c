@@ -129,7 +129,8 @@ static enum sps_status make_parts(struct sps_group *group)
     for (int64_t i = 0; i < group->parts; i++)
         group->part[i].take = (struct sps_take){.kv_head = i,
                                                 .kv_heads = fits ? data->g : 1,
-                                                .backward = group->phase == SPS_BACKWARD};
+                                                .backward = group->phase == SPS_BACKWARD,
+                                                .decode = group->phase == SPS_DECODE};
     return SPS_OK;
 }
 

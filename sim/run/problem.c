@@ -243,6 +243,7 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
                                               .pos = input->pos,
                                               .causal = true,
                                               .scale = data->scale};
+    input->problem.decode = take->decode;
     input->problem.dtype = dtype;
     input->problem.seed = seed;
     return SPS_OK;

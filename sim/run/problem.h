@@ -12,6 +12,7 @@ struct sps_take {
     int64_t count;
     const struct sps_input *keys; /* use its k and v, of the same heads; NULL: upload */
     bool backward;                /* take the data's d_o too, and want a backward pass */
+    bool decode;                  /* the rows are their sequences' new tokens */
 };
 
 /* A problem and everything it owns. */

@@ -97,20 +97,20 @@ static void draw_given(struct run *run)
     }
 }
 
-bool run_open(const struct setting *setting, const char *backend, uint64_t seed,
-              struct run *run)
+void run_inputs(struct run *run)
 {
-    *run = (struct run){0};
-    problem_make(seed, &run->problem);
-    run->problem.shape.causal = true;
     run->input = (struct sps_problem){.shape = run->problem.shape,
                                       .in = run->problem.in,
                                       .extra = {.q_idx = run->problem.q_idx,
                                                 .k_idx = run->problem.k_idx,
                                                 .w_idx = run->problem.w_idx},
                                       .dtype = SPS_F32,
-                                      .seed = seed};
+                                      .seed = run->problem.seed};
     draw_given(run);
+}
+
+bool run_start(const struct setting *setting, const char *backend, struct run *run)
+{
     run->count = run->input.shape.t * run->input.shape.h * run->input.shape.dv;
     bool ok = set_options(run, setting) &&
               sps_device_open(backend, 2, &run->dev) == SPS_OK &&
@@ -119,8 +119,17 @@ bool run_open(const struct setting *setting, const char *backend, uint64_t seed,
               run_again(run);
     if (!ok)
         printf("# %s on %s, seed %llu: %s\n", setting->method, backend,
-               (unsigned long long)seed, sps_error());
+               (unsigned long long)run->problem.seed, sps_error());
     return ok;
+}
+
+bool run_open(const struct setting *setting, const char *backend, uint64_t seed,
+              struct run *run)
+{
+    *run = (struct run){0};
+    problem_make(seed, &run->problem);
+    run_inputs(run);
+    return run_start(setting, backend, run);
 }
 
 void run_close(struct run *run)

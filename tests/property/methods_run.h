@@ -31,7 +31,14 @@ struct run {
     int64_t count;          /* floats of the output */
 };
 
-/* False with a line on stdout; run_close() ends *run either way. */
+/* From run->problem to run->input, with lists for the method `given`. */
+void run_inputs(struct run *run);
+
+/* Open a device and a pass over run->input, and run it. */
+bool run_start(const struct setting *setting, const char *backend, struct run *run);
+
+/* All of it on a random problem.  False with a line on stdout; run_close() ends *run
+ * either way. */
 bool run_open(const struct setting *setting, const char *backend, uint64_t seed,
               struct run *run);
 void run_close(struct run *run);
