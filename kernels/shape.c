@@ -91,14 +91,13 @@ int64_t sps_made_count(const struct sps_compression *by, int64_t n)
     return made_offsets(by)[n];
 }
 
-struct sps_made sps_made_at(const struct sps_shape *shape,
-                            const struct sps_compression *by, int64_t x)
+struct sps_made sps_made_at(const struct sps_compression *by, int64_t n, int64_t x)
 {
     const int64_t *make = made_offsets(by);
-    int64_t i = find_run(make, shape->n, x);
+    int64_t i = find_run(make, n, x);
     int64_t m = x - make[i] + (by->first ? by->first[i] : 0);
 
-    return (struct sps_made){shape->cu_k[i] + m * by->u, by->cu[i] + m};
+    return (struct sps_made){i, m * by->u, by->cu[i] + m};
 }
 
 const int32_t *sps_index_list(const struct sps_index *index, int64_t row, int64_t head,

@@ -11,6 +11,8 @@ const struct sps_config_key sps_config_keys[] = {
     {"data[].heads", "all, or a set of numbers", "all", "query heads to keep"},
     {"data[].length", "sizes (axis)", "0", "recorded: the first so many keys; 0: all"},
     {"data[].queries", "sizes (axis)", "0", "recorded: the last so many rows; 0: all"},
+    {"data[].cache", "contiguous, paged (axis)", "contiguous",
+     "keys and values: one after the other, or in pages of 64 tokens"},
     {"data[].synthetic", "name of a generator", "", "its options stand beside it"},
     {"data[].zip", "lists of option names", "", "these run together, not crossed"},
     {"methods", "list of entries", NULL, "what to run on each data set"},

@@ -15,6 +15,8 @@ struct sketch {
 
 static enum sps_status make_sketch(const struct sps_point *point, struct sketch *sketch)
 {
+    static const struct sps_pages pages = {.tokens = SPS_PAGE_TOKENS};
+    bool paged = point->data->cache == SPS_PAGED;
     struct sps_data *d = &sketch->data;
 
     SPS_TRY(sps_data_sketch(point->data, point->phase, d));
@@ -28,7 +30,8 @@ static enum sps_status make_sketch(const struct sps_point *point, struct sketch 
                                                      .cu_q = d->cu_q,
                                                      .cu_k = d->cu_k,
                                                      .causal = true,
-                                                     .scale = 1},
+                                                     .scale = 1,
+                                                     .pages = paged ? &pages : NULL},
                                            .extra = {.gate = d->gate,
                                                      .w_k = d->w_k,
                                                      .w_v = d->w_v,
@@ -86,7 +89,8 @@ static enum sps_status dry_point(const struct sps_point *point, struct sps_devic
     enum sps_status status = make_sketch(point, &sketch);
     if (status == SPS_OK) {
         all = (struct sps_take){.kv_heads = sketch.data.g,
-                                .backward = point->phase == SPS_BACKWARD};
+                                .backward = point->phase == SPS_BACKWARD,
+                                .paged = point->data->cache == SPS_PAGED};
         status =
             sps_plan_make(point->method, point->options, &sketch.problem, dev, &plan);
         if (status == SPS_OK)

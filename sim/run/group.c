@@ -110,7 +110,8 @@ static size_t whole_bytes(const struct sps_group *group)
 {
     const struct sps_data *data = &group->data;
     bool backward = group->phase == SPS_BACKWARD;
-    struct sps_take all = {.kv_heads = data->g, .backward = backward};
+    struct sps_take all = {
+        .kv_heads = data->g, .backward = backward, .paged = group->paged};
     size_t row = (size_t)(data->h * (data->dv + 4)) * sizeof(float);
 
     return sps_input_bytes(data, &all, group->dtype, &group->dev) +
@@ -130,7 +131,8 @@ static enum sps_status make_parts(struct sps_group *group)
         group->part[i].take = (struct sps_take){.kv_head = i,
                                                 .kv_heads = fits ? data->g : 1,
                                                 .backward = group->phase == SPS_BACKWARD,
-                                                .decode = group->phase == SPS_DECODE};
+                                                .decode = group->phase == SPS_DECODE,
+                                                .paged = group->paged};
     return SPS_OK;
 }
 
@@ -168,6 +170,7 @@ enum sps_status sps_group_enter(struct sps_group *group, const struct sps_point 
     group->measure = *measure;
     group->dtype = point->dtype;
     group->phase = point->phase;
+    group->paged = point->data->cache == SPS_PAGED;
     group->seed = point->seed;
     enum sps_status status = enter(group, point, threads);
     if (status != SPS_OK)

@@ -30,6 +30,7 @@ struct sps_group {
     enum sps_dtype dtype;
     enum sps_phase phase; /* backward: parts have d_o, nothing is measured but cost;
                              decode: the data have the last row of each sequence */
+    bool paged;           /* keys and values lie in pages */
     uint64_t seed;
     int64_t *rows, count; /* measured packed rows of the data */
     int64_t *at;          /* where each stands in a part's input */

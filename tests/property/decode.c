@@ -10,58 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/rng.h"
 #include "tests/property/methods_run.h"
 #include "tests/tap.h"
 
-enum { SEQUENCES = 3, STEPS = 100, TRIES = 6, KEPT = 3, LINEAR_BLOCK = 8 };
-
-static const char *const kept_names[KEPT] = {"k_cmp", "v_cmp", "k_range"};
-
-static const struct setting linear = {"nsa",
-                                      {{"compress_block", "8"},
-                                       {"compress_stride", "4"},
-                                       {"select_block", "8"},
-                                       {"select_count", "4"},
-                                       {"compress", "linear"}},
-                                      false};
+enum { SEQUENCES = 3, STEPS = 100, TRIES = 6 };
 
 /* Every row of the longest sequences, the step under way and the one before. */
 struct decode {
     const struct setting *setting;
     int64_t keys[SEQUENCES]; /* before the first step */
     struct run whole, step[2];
-    struct sps_tensor w_k, w_v, pe_k;
 };
-
-static void draw(uint64_t seed, uint64_t stream, int64_t a, int64_t b, int64_t c,
-                 double scale, struct sps_tensor *x)
-{
-    float *to = problem_floats(a * b * c);
-
-    *x = sps_tensor_view(to, SPS_F32, a, b, c, 1);
-    sps_normals(seed, stream, 0, a * b * c, to);
-    for (int64_t i = 0; i < a * b * c; i++)
-        to[i] *= (float)scale;
-}
-
-static void draw_map(struct decode *d)
-{
-    const struct sps_shape *s = &d->whole.problem.shape;
-    uint64_t seed = d->whole.problem.seed;
-    int64_t l = LINEAR_BLOCK;
-
-    draw(seed, 7, s->g, l * s->dk, s->dk, 1 / sqrt((double)(l * s->dk)), &d->w_k);
-    draw(seed, 8, s->g, l * s->dv, s->dv, 1 / sqrt((double)(l * s->dv)), &d->w_v);
-    draw(seed, 9, s->g, l, s->dk, 1, &d->pe_k);
-}
-
-static void give_map(const struct decode *d, struct run *run)
-{
-    run->input.extra.w_k = d->w_k;
-    run->input.extra.w_v = d->w_v;
-    run->input.extra.pe_k = d->pe_k;
-}
 
 /* Of the sequences one is a few tokens long, so that it meets its first whole block. */
 static bool decode_open(const struct setting *setting, const char *backend, uint64_t seed,
@@ -76,8 +35,7 @@ static bool decode_open(const struct setting *setting, const char *backend, uint
     }
     problem_square(seed, SEQUENCES, keys, &d->whole.problem);
     run_inputs(&d->whole);
-    draw_map(d);
-    give_map(d, &d->whole);
+    run_draw_map(&d->whole);
     return run_start(setting, backend, &d->whole);
 }
 
@@ -93,9 +51,6 @@ static void decode_close(struct decode *d)
     step_close(&d->step[0]);
     step_close(&d->step[1]);
     run_close(&d->whole);
-    sps_tensor_free(&d->w_k);
-    sps_tensor_free(&d->w_v);
-    sps_tensor_free(&d->pe_k);
 }
 
 /* Rows [from[i], to[i]) of each sequence of x, one after the other. */
@@ -145,7 +100,9 @@ static void step_inputs(const struct decode *d, int64_t x, struct run *step)
     p->w_idx = gather(&all->w_idx, last, end);
     run_inputs(step);
     step->input.decode = true;
-    give_map(d, step);
+    step->input.extra.w_k = d->whole.w_k;
+    step->input.extra.w_v = d->whole.w_v;
+    step->input.extra.pe_k = d->whole.pe_k;
     struct sps_index *given = &step->input.extra.given;
     const struct sps_index *lists = &d->whole.input.extra.given;
     int64_t size = lists->heads * lists->width;
@@ -170,7 +127,8 @@ static bool kept_equal(const struct sps_tensor *a, int64_t i, const struct sps_t
 /* Whether the maker of kept keys rounds by the number of keys it makes at once. */
 static bool rounds(const struct decode *d)
 {
-    return d->setting == &linear && strcmp(d->whole.dev.backend->name, "cpu") == 0;
+    return d->setting == &linear_setting &&
+           strcmp(d->whole.dev.backend->name, "cpu") == 0;
 }
 
 /* What prepare() made is what the step before kept.  Then lose it, and take that. */
@@ -323,7 +281,7 @@ static void test_linear(void)
 {
     for (int b = 0; b < BACKENDS; b++)
         for (uint64_t seed = 0; seed < TRIES; seed++)
-            check(&linear, backends[b], seed);
+            check(&linear_setting, backends[b], seed);
 }
 
 int main(void)

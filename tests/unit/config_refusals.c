@@ -18,7 +18,7 @@
 #define METHODS "allowed: full, window, nsa, moba, "
 #define MATCHES                                                                          \
     "allowed: method, phase, backend, dtype, recorded, synthetic, layer, length, "       \
-    "queries, "
+    "queries, cache, "
 
 /* What the message must start with, behind "t.yaml". */
 struct refusal {
