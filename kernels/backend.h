@@ -386,9 +386,9 @@ struct sps_backend {
     /* Push the working set out of the last-level cache, outside any timing. */
     enum sps_status (*flush)(struct sps_device *dev);
     int64_t step_rows; /* rows between two looks for Ctrl-C; 0: all at once */
-    bool paged;        /* its forward kernels read paged caches */
     /* Clocks, power and why they are held back, now.  NULL: unknown. */
     enum sps_status (*health)(struct sps_device *dev, struct sps_health *health);
+    bool paged; /* its forward kernels read paged caches */
 };
 
 enum { SPS_MARKS = 64 };

@@ -151,10 +151,12 @@ static bool carry(const struct decode *d, const struct run *last, struct run *st
             int64_t count = from[i + 1] - from[i];
             same &= count == plan->by.first[i] &&
                     kept_equal(&now, to[i], &before, from[i], count, rounds(d));
-            memcpy(all + to[i] * width, (const float *)before.data + from[i] * width,
-                   (size_t)(count * width) * sizeof *all);
+            if (count > 0)
+                memcpy(all + to[i] * width, (const float *)before.data + from[i] * width,
+                       (size_t)(count * width) * sizeof *all);
         }
-        memcpy(now.data, all, (size_t)(now.dim[0] * width) * sizeof *all);
+        if (now.dim[0] > 0)
+            memcpy(now.data, all, (size_t)(now.dim[0] * width) * sizeof *all);
         free(all);
     }
     return same;
