@@ -3,12 +3,13 @@
  *   plan    host, once per problem: reject what this device cannot run, say how
  *           much memory it needs, predict the cost.  What plan accepts must run.
  *   prepare device: once, before the passes of a decode step: what the method keeps of
- * the tokens before the new ones (compressed keys).  In no pass's time or cost. begin
- * device: once per pass, work that all rows share (compressed keys; those that a new
- * token completes, when the others are kept). select  device: which units rows [begin,
- * end) will read.  NULL: no index. attend  device: their output, from what was selected
- * and no more. backward  device: after a whole pass, what these rows add to the gradients
- * of q, k, v given that of the output.  Selection carries none.  NULL: no backward pass.
+ *           earlier tokens (compressed keys).  In no pass's time or cost.  NULL: nothing.
+ *   begin   device: once per pass, work that all rows share (compressed keys; in a
+ *           decode step those that the new tokens complete).
+ *   select  device: which units rows [begin, end) will read.  NULL: no index.
+ *   attend  device: their output, from what was selected and no more.
+ *   backward  device: after a whole pass, what these rows add to the gradients of q, k, v
+ *           given that of the output.  Selection carries none.  NULL: no backward pass.
  *   backward_end  device: once after all rows, what the shared work passes on.
  *
  * To add one: write sim/method/NAME.c and its line in sim/method/method.c
@@ -77,10 +78,8 @@ struct sps_plan {
     bool packed;          /* lists of index_width at most, packed, one chunk at a time */
     int64_t unit;         /* tokens per unit for recall_set; 0: none */
     struct sps_rule rule; /* count and forced set, for the oracle of the same kind */
-    struct sps_compression
-        by;                      /* compressed keys or block means; cu owned, or NULL.  In
-                                    a decode step those that new tokens complete are made, */
-    struct sps_compression kept; /* those before by prepare() */
+    struct sps_compression by;   /* compressed keys or block means; cu owned, or NULL */
+    struct sps_compression kept; /* decode: what prepare() makes of them; `by` the rest */
     int64_t compressed, made;    /* how many, all sequences; how many begin() makes */
     size_t fixed_bytes;          /* device workspace for the whole pass */
     size_t row_bytes;            /* device workspace per row of a chunk */

@@ -79,32 +79,34 @@ static void print_point(const struct sps_point *point, const struct sps_plan *pl
         fprintf(out, " %10s\n", "unknown");
 }
 
+static enum sps_status plan_point(const struct sps_point *point, struct sps_device *dev,
+                                  struct sketch *sketch, struct sps_plan *plan)
+{
+    SPS_TRY(make_sketch(point, sketch));
+    return sps_plan_make(point->method, point->options, &sketch->problem, dev, plan);
+}
+
 static enum sps_status dry_point(const struct sps_point *point, struct sps_device *dev,
                                  double matrix_flops, FILE *out)
 {
     struct sketch sketch = {0};
     struct sps_plan plan = {0};
-    struct sps_take all;
 
-    enum sps_status status = make_sketch(point, &sketch);
-    if (status == SPS_OK) {
-        all = (struct sps_take){.kv_heads = sketch.data.g,
-                                .backward = point->phase == SPS_BACKWARD,
-                                .paged = point->data->cache == SPS_PAGED};
-        status =
-            sps_plan_make(point->method, point->options, &sketch.problem, dev, &plan);
-        if (status == SPS_OK)
-            print_point(point, &plan,
-                        sps_input_bytes(&sketch.data, &all, point->dtype, dev),
-                        matrix_flops, out);
-        else if (status == SPS_ENOTSUP || status == SPS_ECONFIG) {
-            print_label(point, out);
-            fprintf(out, "cannot run: %s\n", sps_error());
-        }
-        sps_plan_free(&plan);
+    enum sps_status status = plan_point(point, dev, &sketch, &plan);
+    bool refused = status == SPS_ENOTSUP || status == SPS_ECONFIG;
+    struct sps_take all = {.kv_heads = sketch.data.g,
+                           .backward = point->phase == SPS_BACKWARD,
+                           .paged = point->data->cache == SPS_PAGED};
+    if (status == SPS_OK)
+        print_point(point, &plan, sps_input_bytes(&sketch.data, &all, point->dtype, dev),
+                    matrix_flops, out);
+    if (refused) {
+        print_label(point, out);
+        fprintf(out, "cannot run: %s\n", sps_error());
     }
+    sps_plan_free(&plan);
     sps_data_free(&sketch.data);
-    return status == SPS_ENOTSUP || status == SPS_ECONFIG ? SPS_OK : status;
+    return refused ? SPS_OK : status;
 }
 
 static enum sps_status dry_points(const struct sps_run_options *o,

@@ -57,3 +57,5 @@ for c in phase data_label cache status reason recall_mass error_rel_l2 flops byt
     columns $c pages/results.csv | tr '\r\n' '  '; echo
 done
 $sparsescope run tiny.yaml --dry-run --backend ref --set phases=decode --set 'methods[1].topk=2' $batch | awk '{ $NF = ""; print }'
+# What cannot be made is said without being made.
+$sparsescope run tiny.yaml --dry-run --backend ref --set data[0].queries=300 | tail -3
