@@ -23,6 +23,7 @@
     X(data_label, "", TEXT, "", "data and the options that its config names")            \
     X(layer, "", COUNT, ">= 0", "layer of a recording, empty for generated data")        \
     X(dtype, "", TEXT, "fp32|fp16|bf16", "type the inputs were rounded to")              \
+    X(cache, "", TEXT, "contiguous|paged", "how keys and values lie in memory")          \
     X(seed, "", COUNT, "", "seed of generators and of the random method")                \
     X(n, "sequences", COUNT, ">= 1", "sequences packed together")                        \
     X(t, "rows", COUNT, ">= 1", "query rows that were run, all sequences")               \

@@ -72,8 +72,9 @@ enum sps_status sps_recording_load(const struct sps_recording *rec,
 /* What every generator takes; its own options follow in its own table. */
 struct sps_synthetic {
     int64_t length, batch, q_heads, kv_heads, head_dim,
-        value_dim;   /* value_dim 0: head_dim */
-    int64_t queries; /* the last so many rows of each sequence; 0: all */
+        value_dim;      /* value_dim 0: head_dim */
+    int64_t min_length; /* lengths are drawn from here to `length`; 0: all alike */
+    int64_t queries;    /* the last so many rows of each sequence; 0: all */
     uint64_t seed;
 };
 
@@ -94,6 +95,10 @@ struct sps_generator {
 extern const struct sps_generator *const sps_generators[]; /* ends with NULL */
 const struct sps_generator *sps_generator_find(const char *name);
 extern const struct sps_option sps_synthetic_options[]; /* of struct sps_synthetic */
+
+/* The numbers and offsets alone, no tensors; sps_data_free() ends *data. */
+enum sps_status sps_synthetic_shape(const struct sps_synthetic *spec,
+                                    struct sps_data *data);
 
 /* Allocate and fill; same seed, same bytes, whatever the thread count. */
 enum sps_status sps_generate(const struct sps_generator *generator,

@@ -28,21 +28,38 @@ void sps_draw_uniform(uint64_t seed, enum draw_kind kind, int64_t sequence, int6
         out[i] = sps_uniform(word[i]);
 }
 
-int64_t sps_query_rows(const struct sps_synthetic *spec)
+int64_t sps_sequence_keys(const struct sps_data *data, int64_t sequence)
 {
-    return spec->queries ? spec->queries : spec->length;
+    return data->cu_k[sequence + 1] - data->cu_k[sequence];
 }
 
-struct sps_place sps_query_place(const struct sps_synthetic *spec, int64_t row)
+/* The one of n runs, which begin at cu[n + 1], that holds `row`. */
+static int64_t find_run(const int64_t *cu, int64_t n, int64_t row)
 {
-    int64_t rows = sps_query_rows(spec);
+    int64_t low = 0, high = n - 1;
 
-    return (struct sps_place){row / rows, spec->length - rows + row % rows};
+    while (low < high) {
+        int64_t mid = (low + high + 1) / 2;
+        if (cu[mid] <= row)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return low;
 }
 
-struct sps_place sps_key_place(const struct sps_synthetic *spec, int64_t row)
+struct sps_place sps_query_place(const struct sps_data *data, int64_t row)
 {
-    return (struct sps_place){row / spec->length, row % spec->length};
+    int64_t n = find_run(data->cu_q, data->n, row);
+
+    return (struct sps_place){n, sps_sequence_keys(data, n) - (data->cu_q[n + 1] - row)};
+}
+
+struct sps_place sps_key_place(const struct sps_data *data, int64_t row)
+{
+    int64_t n = find_run(data->cu_k, data->n, row);
+
+    return (struct sps_place){n, row - data->cu_k[n]};
 }
 
 void sps_draw_query(const struct sps_synthetic *spec, double share,
@@ -64,7 +81,7 @@ void sps_draw_values(const struct sps_synthetic *spec, struct sps_data *data)
 
 #pragma omp parallel for
     for (int64_t i = 0; i < data->s * data->g; i++) {
-        struct sps_place place = sps_key_place(spec, i / data->g);
+        struct sps_place place = sps_key_place(data, i / data->g);
         sps_draw(spec->seed, DRAW_V, place.sequence, i % data->g, place.position,
                  data->dv, v + i * data->dv);
     }
@@ -99,10 +116,7 @@ void sps_project_out(float *row, const float *unit, int64_t directions, int64_t 
 int64_t sps_row_logits(const struct sps_data *data, int64_t row, int64_t head,
                        double *logit)
 {
-    int64_t n = 0;
-
-    while (row >= data->cu_q[n + 1])
-        n++;
+    int64_t n = find_run(data->cu_q, data->n, row);
     const float *q = (const float *)data->q.data + (row * data->h + head) * data->dk;
     const float *k = (const float *)data->k.data +
                      (data->cu_k[n] * data->g + head * data->g / data->h) * data->dk;

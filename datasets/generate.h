@@ -21,7 +21,8 @@ enum draw_kind {
     DRAW_PLACE,
     DRAW_TOPIC,
     DRAW_CENTRE,
-    DRAW_CENTRE_V
+    DRAW_CENTRE_V,
+    DRAW_LENGTH
 };
 
 /* count standard normals of row `position`. */
@@ -36,9 +37,11 @@ void sps_draw_uniform(uint64_t seed, enum draw_kind kind, int64_t sequence, int6
 struct sps_place {
     int64_t sequence, position;
 };
-struct sps_place sps_query_place(const struct sps_synthetic *spec, int64_t row);
-struct sps_place sps_key_place(const struct sps_synthetic *spec, int64_t row);
-int64_t sps_query_rows(const struct sps_synthetic *spec); /* a sequence */
+struct sps_place sps_query_place(const struct sps_data *data, int64_t row);
+struct sps_place sps_key_place(const struct sps_data *data, int64_t row);
+
+/* Keys of a sequence. */
+int64_t sps_sequence_keys(const struct sps_data *data, int64_t sequence);
 
 /* Normals for query head `head`: sqrt(share) of what its group has in common and
  * sqrt(1 - share) of its own, so that two heads of a group correlate by `share`. */

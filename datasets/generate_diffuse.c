@@ -29,14 +29,14 @@ static enum sps_status fill(const struct sps_synthetic *spec, const void *values
 #pragma omp parallel for
     for (int64_t i = 0; i < data->t * data->h; i++) {
         float *row = q + i * data->dk;
-        sps_draw_query(spec, o->share, sps_query_place(spec, i / data->h), i % data->h,
+        sps_draw_query(spec, o->share, sps_query_place(data, i / data->h), i % data->h,
                        row);
         for (int64_t c = 0; c < data->dk; c++)
             row[c] *= (float)o->tau;
     }
 #pragma omp parallel for
     for (int64_t i = 0; i < data->s * data->g; i++) {
-        struct sps_place place = sps_key_place(spec, i / data->g);
+        struct sps_place place = sps_key_place(data, i / data->g);
         sps_draw(spec->seed, DRAW_K, place.sequence, i % data->g, place.position,
                  data->dk, k + i * data->dk);
     }

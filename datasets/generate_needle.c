@@ -52,11 +52,10 @@ struct plants {
     int64_t place[NEEDLES_MAX * (1 + DISTRACTORS_MAX)];
 };
 
+/* Of every sequence alike: check() refuses one that is shorter. */
 static int64_t probing_rows(const struct sps_synthetic *spec, const struct needle *o)
 {
-    int64_t rows = sps_query_rows(spec);
-
-    return o->rows < rows ? o->rows : rows;
+    return spec->queries && spec->queries < o->rows ? spec->queries : o->rows;
 }
 
 static bool taken(const struct plants *p, int64_t place)
@@ -80,9 +79,9 @@ static void plant(struct plants *p, int64_t keys, int64_t i, int64_t parts, doub
 }
 
 static void plant_all(const struct sps_synthetic *spec, const struct needle *o,
-                      int64_t sequence, struct plants *p)
+                      const struct sps_data *data, int64_t sequence, struct plants *p)
 {
-    int64_t keys = spec->length - probing_rows(spec, o),
+    int64_t keys = sps_sequence_keys(data, sequence) - probing_rows(spec, o),
             near = o->needles * o->distractors;
     float x[4];
 
@@ -117,7 +116,7 @@ static void plain_keys(const struct sps_synthetic *spec, const struct needle *o,
 
 #pragma omp parallel for
     for (int64_t i = 0; i < data->s * data->g; i++) {
-        struct sps_place place = sps_key_place(spec, i / data->g);
+        struct sps_place place = sps_key_place(data, i / data->g);
         int64_t kv = i % data->g;
         sps_draw(spec->seed, DRAW_K, place.sequence, kv, place.position, d, k + i * d);
         sps_project_out(k + i * d, unit + kv * o->needles * d, o->needles, d);
@@ -143,11 +142,11 @@ static void plant_keys(const struct sps_synthetic *spec, const struct needle *o,
     float *k = data->k.data, *v = data->v.data, sign[GENERATE_DIM_MAX];
     struct plants p;
 
-    for (int64_t b = 0; b < spec->batch; b++) {
-        plant_all(spec, o, b, &p);
+    for (int64_t b = 0; b < data->n; b++) {
+        plant_all(spec, o, data, b, &p);
         for (int64_t i = 0; i < p.count * data->g; i++) {
             int64_t kv = i % data->g, n = i / data->g;
-            int64_t at = (b * spec->length + p.place[n]) * data->g + kv;
+            int64_t at = (data->cu_k[b] + p.place[n]) * data->g + kv;
             plant_key(o, data->dk, unit + kv * o->needles * data->dk, n,
                       k + at * data->dk);
             if (n >= o->needles)
@@ -182,8 +181,9 @@ static void queries(const struct sps_synthetic *spec, const struct needle *o,
 
 #pragma omp parallel for
     for (int64_t i = 0; i < data->t * data->h; i++) {
-        struct sps_place place = sps_query_place(spec, i / data->h);
-        int64_t head = i % data->h, from_end = spec->length - 1 - place.position;
+        struct sps_place place = sps_query_place(data, i / data->h);
+        int64_t head = i % data->h,
+                from_end = sps_sequence_keys(data, place.sequence) - 1 - place.position;
         const float *u = unit + head / (data->h / data->g) * o->needles * d;
         float *row = q + i * d;
         sps_draw_query(spec, o->share, place, head, row);
@@ -202,8 +202,7 @@ static void queries(const struct sps_synthetic *spec, const struct needle *o,
 static enum sps_status list_probes(const struct sps_synthetic *spec,
                                    const struct needle *o, struct sps_data *data)
 {
-    int64_t rows = sps_query_rows(spec), probing = probing_rows(spec, o);
-    int64_t all = spec->batch * probing * data->h;
+    int64_t probing = probing_rows(spec, o), all = data->n * probing * data->h;
     struct plants p;
     void *mem;
 
@@ -214,24 +213,29 @@ static enum sps_status list_probes(const struct sps_synthetic *spec,
         int64_t pick = i * all / data->probe_count, b = pick / data->h / probing;
         int64_t from_end = probing - 1 - pick / data->h % probing;
         if (b != planted)
-            plant_all(spec, o, planted = b, &p);
-        data->probes[i] = (struct sps_probe){.row = (b + 1) * rows - 1 - from_end,
+            plant_all(spec, o, data, planted = b, &p);
+        data->probes[i] = (struct sps_probe){.row = data->cu_q[b + 1] - 1 - from_end,
                                              .head = pick % data->h,
                                              .key = p.place[from_end % o->needles]};
     }
     return SPS_OK;
 }
 
-static enum sps_status check(const struct sps_synthetic *spec, const struct needle *o)
+static enum sps_status check(const struct sps_synthetic *spec, const struct needle *o,
+                             const struct sps_data *data)
 {
     int64_t plants = o->needles * (1 + o->distractors);
-    int64_t keys = spec->length - probing_rows(spec, o);
 
-    if (plants >= keys)
-        return sps_fail(SPS_ECONFIG,
-                        "needles: %lld keys to plant, length %lld has %lld before "
-                        "its probing rows and needs more",
-                        (long long)plants, (long long)spec->length, (long long)keys);
+    for (int64_t b = 0; b < data->n; b++) {
+        int64_t length = sps_sequence_keys(data, b), rows = probing_rows(spec, o);
+        if (plants >= length - rows)
+            return sps_fail(SPS_ECONFIG,
+                            "needles: %lld keys to plant, length %lld has %lld before "
+                            "its %lld probing rows and needs more",
+                            (long long)plants, (long long)length,
+                            (long long)(length > rows ? length - rows : 0),
+                            (long long)rows);
+    }
     if (o->needles >= spec->head_dim)
         return sps_fail(SPS_ECONFIG, "needles: %lld is not allowed: below head_dim %lld",
                         (long long)o->needles, (long long)spec->head_dim);
@@ -244,7 +248,7 @@ static enum sps_status fill(const struct sps_synthetic *spec, const void *values
     const struct needle *o = values;
     void *unit;
 
-    SPS_TRY(check(spec, o));
+    SPS_TRY(check(spec, o, data));
     SPS_TRY(list_probes(spec, o, data));
     SPS_TRY(sps_calloc((size_t)(data->g * o->needles * data->dk) * sizeof(float), &unit));
     for (int64_t kv = 0; kv < data->g; kv++)

@@ -95,7 +95,7 @@ static int16_t sought(const struct topics *o, const double chance[TOPICS_MAX],
 
 /* Everything that the rows are made from. */
 struct world {
-    int16_t *topic;  /* [n, length] */
+    int16_t *topic;  /* [s] */
     float *centre;   /* [g, topics, dk], norm sqrt(dk) */
     float *centre_v; /* [g, topics, dv], norm sqrt(dv) */
     double chance[TOPICS_MAX];
@@ -132,10 +132,10 @@ static enum sps_status world_new(const struct sps_synthetic *spec, const struct 
     void *mem;
 
     zipf_law(o, w->chance);
-    SPS_TRY(sps_calloc((size_t)(spec->batch * spec->length) * sizeof *w->topic, &mem));
+    SPS_TRY(sps_calloc((size_t)data->s * sizeof *w->topic, &mem));
     w->topic = mem;
-    for (int64_t b = 0; b < spec->batch; b++)
-        lay_out(o, spec->seed, b, spec->length, w->topic + b * spec->length);
+    for (int64_t b = 0; b < data->n; b++)
+        lay_out(o, spec->seed, b, sps_sequence_keys(data, b), w->topic + data->cu_k[b]);
     SPS_TRY(
         draw_centres(spec->seed, DRAW_CENTRE, data->g, o->topics, data->dk, &w->centre));
     return draw_centres(spec->seed, DRAW_CENTRE_V, data->g, o->topics, data->dv,
@@ -157,7 +157,7 @@ static void draw_keys(const struct sps_synthetic *spec, const struct topics *o,
     sps_draw_values(spec, data);
 #pragma omp parallel for
     for (int64_t i = 0; i < data->s * data->g; i++) {
-        struct sps_place place = sps_key_place(spec, i / data->g);
+        struct sps_place place = sps_key_place(data, i / data->g);
         int64_t kv = i % data->g, centre = kv * o->topics + w->topic[i / data->g];
         sps_draw(spec->seed, DRAW_K, place.sequence, kv, place.position, dk, k + i * dk);
         add(k + i * dk, o->kappa, w->centre + centre * dk, dk);
@@ -167,10 +167,11 @@ static void draw_keys(const struct sps_synthetic *spec, const struct topics *o,
 
 /* The topic that query row `row` seeks for `head`. */
 static int16_t row_topic(const struct sps_synthetic *spec, const struct topics *o,
-                         const struct world *w, int64_t row, int64_t kv)
+                         const struct world *w, const struct sps_data *data, int64_t row,
+                         int64_t kv)
 {
-    struct sps_place place = sps_query_place(spec, row);
-    int16_t own = w->topic[place.sequence * spec->length + place.position];
+    struct sps_place place = sps_query_place(data, row);
+    int16_t own = w->topic[data->cu_k[place.sequence] + place.position];
 
     return sought(o, w->chance, spec->seed, place, kv, own);
 }
@@ -184,8 +185,8 @@ static void draw_queries(const struct sps_synthetic *spec, const struct topics *
 #pragma omp parallel for
     for (int64_t i = 0; i < data->t * data->h; i++) {
         int64_t row = i / data->h, head = i % data->h, kv = head / G;
-        sps_draw_query(spec, o->share, sps_query_place(spec, row), head, q + i * d);
-        int16_t t = row_topic(spec, o, w, row, kv);
+        sps_draw_query(spec, o->share, sps_query_place(data, row), head, q + i * d);
+        int16_t t = row_topic(spec, o, w, data, row, kv);
         add(q + i * d, o->rho, w->centre + (kv * o->topics + t) * d, d);
     }
 }
@@ -270,10 +271,9 @@ static double mean_gap(const struct sps_synthetic *spec, const struct topics *o,
     for (int64_t i = 0; i < rows; i++) {
         int64_t pick = (i + 1) * all / rows - 1, row = pick / data->h,
                 head = pick % data->h;
-        int16_t want = row_topic(spec, o, w, row, head / (data->h / data->g));
+        int16_t want = row_topic(spec, o, w, data, row, head / (data->h / data->g));
         int64_t n = sps_row_logits(data, row, head, logit);
-        const int16_t *topic =
-            w->topic + sps_query_place(spec, row).sequence * spec->length;
+        const int16_t *topic = w->topic + data->cu_k[sps_query_place(data, row).sequence];
         if (logit_gap(logit, topic, n, want, &gap))
             total += gap, used++;
     }
@@ -287,11 +287,11 @@ static void stays(const struct sps_synthetic *spec, const struct topics *o,
     double law = 0, drawn = 0, pairs = (double)(data->t * data->g);
 
     for (int64_t row = 0; row < data->t; row++) {
-        struct sps_place place = sps_query_place(spec, row);
-        int16_t own = w->topic[place.sequence * spec->length + place.position];
+        struct sps_place place = sps_query_place(data, row);
+        int16_t own = w->topic[data->cu_k[place.sequence] + place.position];
         law += (o->stay + (1 - o->stay) * w->chance[own]) * (double)data->g;
         for (int64_t kv = 0; kv < data->g; kv++)
-            drawn += row_topic(spec, o, w, row, kv) == own;
+            drawn += row_topic(spec, o, w, data, row, kv) == own;
     }
     out[0] = law / pairs, out[1] = drawn / pairs;
 }

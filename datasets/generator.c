@@ -26,6 +26,8 @@ const struct sps_option sps_synthetic_options[] = {
      "keys of each sequence, tokens"},
     {"batch", SPS_OPT_INT, SPS_LIST_AXIS, AT(batch), "1", 1, 4096, NULL, NULL,
      "sequences, packed"},
+    {"min_length", SPS_OPT_SIZE, SPS_LIST_AXIS, AT(min_length), "0", 0, 16777216, NULL,
+     NULL, "lengths of a batch are drawn from here to length, 0 is all alike"},
     {"q_heads", SPS_OPT_INT, SPS_LIST_AXIS, AT(q_heads), "16", 1, GENERATE_HEADS_MAX,
      NULL, NULL, "query heads, a multiple of kv_heads"},
     {"kv_heads", SPS_OPT_INT, SPS_LIST_AXIS, AT(kv_heads), "1", 1, GENERATE_HEADS_MAX,
@@ -37,6 +39,11 @@ const struct sps_option sps_synthetic_options[] = {
     {"queries", SPS_OPT_SIZE, SPS_LIST_AXIS, AT(queries), "0", 0, 16777216, NULL, NULL,
      "the last so many rows of each sequence, 0 is all"},
     {0}};
+
+static int64_t shortest(const struct sps_synthetic *spec)
+{
+    return spec->min_length ? spec->min_length : spec->length;
+}
 
 static enum sps_status check(const struct sps_synthetic *spec)
 {
@@ -51,20 +58,37 @@ static enum sps_status check(const struct sps_synthetic *spec)
                         "q_heads: %lld is not allowed: a multiple of kv_heads "
                         "%lld",
                         (long long)spec->q_heads, (long long)spec->kv_heads);
-    if (spec->queries > spec->length)
-        return sps_fail(SPS_ECONFIG, "queries: %lld is not allowed: at most length %lld",
-                        (long long)spec->queries, (long long)spec->length);
+    if (spec->min_length > spec->length)
+        return sps_fail(SPS_ECONFIG,
+                        "min_length: %lld is not allowed: at most length %lld",
+                        (long long)spec->min_length, (long long)spec->length);
+    if (spec->queries > shortest(spec))
+        return sps_fail(SPS_ECONFIG, "queries: %lld is not allowed: at most %s %lld",
+                        (long long)spec->queries,
+                        spec->min_length ? "min_length" : "length",
+                        (long long)shortest(spec));
     return SPS_OK;
 }
 
-static enum sps_status allocate(const struct sps_synthetic *spec, struct sps_data *data)
+/* Uniform, but the first sequence is the longest, whatever the batch. */
+static int64_t sequence_length(const struct sps_synthetic *spec, int64_t sequence)
 {
-    int64_t rows = sps_query_rows(spec), n = spec->batch;
+    int64_t least = shortest(spec);
+    float u[4];
+
+    if (sequence == 0 || least == spec->length)
+        return spec->length;
+    sps_draw_uniform(spec->seed, DRAW_LENGTH, sequence, 0, 0, u);
+    return least + (int64_t)(u[0] * (double)(spec->length - least));
+}
+
+static enum sps_status shape(const struct sps_synthetic *spec, struct sps_data *data)
+{
+    int64_t n = spec->batch;
     size_t bytes = (size_t)(n + 1) * sizeof(int64_t);
     void *cu;
 
     data->h = spec->q_heads, data->g = spec->kv_heads, data->n = n;
-    data->t = n * rows, data->s = n * spec->length;
     data->dk = spec->head_dim;
     data->dv = spec->value_dim ? spec->value_dim : spec->head_dim;
     data->scale = 1 / sqrt((double)data->dk);
@@ -74,8 +98,29 @@ static enum sps_status allocate(const struct sps_synthetic *spec, struct sps_dat
     data->cu_q = cu;
     SPS_TRY(sps_calloc(bytes, &cu));
     data->cu_k = cu;
-    for (int64_t i = 0; i <= n; i++)
-        data->cu_q[i] = i * rows, data->cu_k[i] = i * spec->length;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t keys = sequence_length(spec, i);
+        data->cu_k[i + 1] = data->cu_k[i] + keys;
+        data->cu_q[i + 1] = data->cu_q[i] + (spec->queries ? spec->queries : keys);
+    }
+    data->t = data->cu_q[n], data->s = data->cu_k[n];
+    return SPS_OK;
+}
+
+enum sps_status sps_synthetic_shape(const struct sps_synthetic *spec,
+                                    struct sps_data *data)
+{
+    *data = (struct sps_data){0};
+    enum sps_status status = check(spec);
+    if (status == SPS_OK)
+        status = shape(spec, data);
+    if (status != SPS_OK)
+        sps_data_free(data);
+    return status;
+}
+
+static enum sps_status allocate(struct sps_data *data)
+{
     SPS_TRY(sps_tensor_new(SPS_F32, data->t, data->h, data->dk, 1, &data->q));
     SPS_TRY(sps_tensor_new(SPS_F32, data->s, data->g, data->dk, 1, &data->k));
     return sps_tensor_new(SPS_F32, data->s, data->g, data->dv, 1, &data->v);
@@ -119,11 +164,11 @@ enum sps_status sps_generate(const struct sps_generator *generator,
                              const struct sps_synthetic *spec, const void *options,
                              struct sps_data *data)
 {
-    struct sps_data made = {0};
+    struct sps_data made;
 
-    enum sps_status status = check(spec);
+    enum sps_status status = sps_synthetic_shape(spec, &made);
     if (status == SPS_OK)
-        status = allocate(spec, &made);
+        status = allocate(&made);
     if (status == SPS_OK)
         status = generator->fill(spec, options, &made);
     if (status == SPS_OK)

@@ -19,15 +19,25 @@ SPS_BEGIN_DECLS
 
 /* ---- the problem: shapes and visibility (docs/methods, letters in tensor.h) ---- */
 
+/* A paged cache: key j of sequence n is token j % tokens of page table[n, j / tokens].
+ * k, v and an indexer's keys then lie in pages, [pages * tokens, heads, d] for [s, heads,
+ * d], in any order; slots past a sequence's last key are never read. */
+struct sps_pages {
+    int64_t tokens;       /* a page */
+    int64_t width;        /* pages of the longest sequence */
+    const int32_t *table; /* [n,width], the block table; host memory */
+};
+
 struct sps_shape {
     int64_t h, g, t, s, dk, dv;
-    int64_t n;           /* sequences packed one after the other */
-    const int64_t *cu_q; /* [n+1] first row of each sequence; host memory */
-    const int64_t *cu_k; /* [n+1] first key of each sequence; host memory */
-    const int64_t *pos;  /* [t] position of each row in its sequence, ascending
-                            within it; host memory.  NULL: the last t_n of s_n */
-    bool causal;         /* key j visible to row i iff j <= pos(i); else all */
-    double scale;        /* c of softmax(c q.k) */
+    int64_t n;                     /* sequences packed one after the other */
+    const int64_t *cu_q;           /* [n+1] first row of each sequence; host memory */
+    const int64_t *cu_k;           /* [n+1] first key of each sequence; host memory */
+    const int64_t *pos;            /* [t] position of each row in its sequence, ascending
+                                      within it; host memory.  NULL: the last t_n of s_n */
+    bool causal;                   /* key j visible to row i iff j <= pos(i); else all */
+    double scale;                  /* c of softmax(c q.k) */
+    const struct sps_pages *pages; /* NULL: keys lie one after the other, at cu_k */
 };
 
 struct sps_qkv {
@@ -48,6 +58,18 @@ int64_t sps_shape_visible(const struct sps_shape *shape, int64_t sequence, int64
 /* Keys of sequence n; blocks of `block` keys of the longest sequence. */
 int64_t sps_shape_keys(const struct sps_shape *shape, int64_t sequence);
 int64_t sps_shape_blocks(const struct sps_shape *shape, int64_t block);
+
+/* Where key j of a sequence lies in the tensors with a leading s. */
+static inline int64_t sps_shape_key(const struct sps_shape *shape, int64_t sequence,
+                                    int64_t j)
+{
+    const struct sps_pages *pages = shape->pages;
+
+    if (!pages)
+        return shape->cu_k[sequence] + j;
+    return pages->table[sequence * pages->width + j / pages->tokens] * pages->tokens +
+           j % pages->tokens;
+}
 
 /* (query, key) pairs that full attention reads, over all rows of one head. */
 double sps_shape_pairs(const struct sps_shape *shape);
@@ -70,7 +92,19 @@ static inline bool sps_band_has(const struct sps_band *band, int64_t pos, int64_
 struct sps_compression {
     int64_t l, u;      /* block and stride, tokens */
     const int64_t *cu; /* [n+1] first compressed key of each sequence; host */
+    /* What a compressing kernel makes, when some are there already: make[i+1] - make[i]
+     * keys of sequence i from its first[i]-th on; the rest of `out` stays.  Host; make
+     * NULL: all, first NULL: from 0. */
+    const int64_t *first, *make;
 };
+
+/* Compressed keys to make, of n sequences; the x-th of them: its sequence, its first
+ * token there, and its place in `out`. */
+struct sps_made {
+    int64_t sequence, token, key;
+};
+int64_t sps_made_count(const struct sps_compression *by, int64_t n);
+struct sps_made sps_made_at(const struct sps_compression *by, int64_t n, int64_t x);
 
 /* Compressed keys of a sequence of s_n tokens: those with m u + l <= s_n. */
 int64_t sps_compressed_count(int64_t s_n, int64_t l, int64_t u);
@@ -136,7 +170,7 @@ struct sps_kernels {
                              const struct sps_qkv *in, const struct sps_band *band,
                              struct sps_rows rows, float *o, float *lse);
 
-    /* out[m,g,d] = mean of the l keys of each compressed key; x[s,g,d]. */
+    /* out[m,g,d] = mean of the l keys of each compressed key to make; x[s,g,d]. */
     enum sps_status (*compress_mean)(struct sps_device *dev,
                                      const struct sps_shape *shape,
                                      const struct sps_tensor *x,
@@ -175,7 +209,7 @@ struct sps_kernels {
                             struct sps_rows rows, float *scores);
 
     /* out[m,g,2,dk] = per channel the largest and the smallest of the l keys of each
-     * compressed key; x[s,g,dk]. */
+     * compressed key to make; x[s,g,dk]. */
     enum sps_status (*key_range)(struct sps_device *dev, const struct sps_shape *shape,
                                  const struct sps_tensor *x,
                                  const struct sps_compression *by, float *out);
@@ -355,6 +389,7 @@ struct sps_backend {
     int64_t step_rows; /* rows between two looks for Ctrl-C; 0: all at once */
     /* Clocks, power and why they are held back, now.  NULL: unknown. */
     enum sps_status (*health)(struct sps_device *dev, struct sps_health *health);
+    bool paged; /* its forward kernels read paged caches */
 };
 
 enum { SPS_MARKS = 64 };

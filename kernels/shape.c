@@ -2,18 +2,24 @@
  * that every backend shares. */
 #include "kernels/backend.h"
 
-int64_t sps_shape_sequence(const struct sps_shape *shape, int64_t row)
+/* The last of n runs that begins, at cu[i], at x or before. */
+static int64_t find_run(const int64_t *cu, int64_t n, int64_t x)
 {
-    int64_t low = 0, high = shape->n - 1;
+    int64_t low = 0, high = n - 1;
 
     while (low < high) {
         int64_t mid = (low + high + 1) / 2;
-        if (shape->cu_q[mid] <= row)
+        if (cu[mid] <= x)
             low = mid;
         else
             high = mid - 1;
     }
     return low;
+}
+
+int64_t sps_shape_sequence(const struct sps_shape *shape, int64_t row)
+{
+    return find_run(shape->cu_q, shape->n, row);
 }
 
 int64_t sps_shape_keys(const struct sps_shape *shape, int64_t sequence)
@@ -73,6 +79,25 @@ int64_t sps_compressed_offsets(const struct sps_shape *shape, int64_t l, int64_t
 int64_t sps_compressed_visible(int64_t pos, int64_t l, int64_t u)
 {
     return sps_compressed_count(pos + 1, l, u);
+}
+
+static const int64_t *made_offsets(const struct sps_compression *by)
+{
+    return by->make ? by->make : by->cu;
+}
+
+int64_t sps_made_count(const struct sps_compression *by, int64_t n)
+{
+    return made_offsets(by)[n];
+}
+
+struct sps_made sps_made_at(const struct sps_compression *by, int64_t n, int64_t x)
+{
+    const int64_t *make = made_offsets(by);
+    int64_t i = find_run(make, n, x);
+    int64_t m = x - make[i] + (by->first ? by->first[i] : 0);
+
+    return (struct sps_made){i, m * by->u, by->cu[i] + m};
 }
 
 const int32_t *sps_index_list(const struct sps_index *index, int64_t row, int64_t head,

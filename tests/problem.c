@@ -98,7 +98,7 @@ static void draw_indexer(struct problem *p)
     draw_tensor(p->seed, STREAM_INDEXER + 2, p->shape.t, 1, heads, &p->w_idx);
 }
 
-void problem_make(uint64_t seed, struct problem *p)
+static void begin(uint64_t seed, struct problem *p)
 {
     static const int64_t groups[] = {1, 2, 4, 6}, sizes[] = {8, 16, 24, 40, 64, 80};
 
@@ -110,12 +110,36 @@ void problem_make(uint64_t seed, struct problem *p)
     shape->dv = sizes[problem_draw(seed, 4, 0, 5)];
     shape->causal = true;
     shape->scale = 1.5 / sqrt((double)shape->dk);
-    draw_sequences(p);
-    draw_positions(p);
+}
+
+static void draw_tensors(uint64_t seed, struct problem *p)
+{
+    const struct sps_shape *shape = &p->shape;
+
     draw_tensor(seed, STREAM_Q, shape->t, shape->h, shape->dk, &p->in.q);
     draw_tensor(seed, STREAM_K, shape->s, shape->g, shape->dk, &p->in.k);
     draw_tensor(seed, STREAM_V, shape->s, shape->g, shape->dv, &p->in.v);
     draw_indexer(p);
+}
+
+void problem_make(uint64_t seed, struct problem *p)
+{
+    begin(seed, p);
+    draw_sequences(p);
+    draw_positions(p);
+    draw_tensors(seed, p);
+}
+
+void problem_square(uint64_t seed, int64_t n, const int64_t *keys, struct problem *p)
+{
+    begin(seed, p);
+    p->shape.n = n;
+    for (int64_t i = 0; i < n; i++)
+        p->cu_q[i + 1] = p->cu_k[i + 1] = p->cu_k[i] + keys[i];
+    p->shape.t = p->shape.s = p->cu_k[n];
+    p->shape.cu_q = p->cu_q;
+    p->shape.cu_k = p->cu_k;
+    draw_tensors(seed, p);
 }
 
 void problem_free(struct problem *p)

@@ -19,6 +19,9 @@ struct problem {
  * with more rows than keys), decode, chunks, given positions.  Seeds 0..7 are the
  * corners. */
 void problem_make(uint64_t seed, struct problem *p);
+
+/* Sequences of these lengths, a row for every key. */
+void problem_square(uint64_t seed, int64_t n, const int64_t *keys, struct problem *p);
 void problem_free(struct problem *p);
 
 /* One line of what the seed made, to stdout as a TAP comment. */

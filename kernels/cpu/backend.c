@@ -55,4 +55,5 @@ const struct sps_backend sps_backend_cpu = {
     .roofs = sps_cpu_roofs,
     .flush = sps_host_flush,
     .step_rows = 4096,
+    .paged = true,
 };

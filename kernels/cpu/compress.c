@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kernels/cpu/blas.h"
+#include "kernels/cpu/column.h"
 #include "kernels/cpu/cpu.h"
 
 enum { KEYS_AT_ONCE = 256 };
@@ -13,6 +14,7 @@ struct job {
     const struct sps_compression *by;
     int64_t g, d;
     float *out;
+    struct sps_scratch pages; /* [KEYS_AT_ONCE,d] a thread, where keys lie in pages */
 };
 
 /* bias[d] = flatten(pe) w of one kv head: what positions add to every compressed key. */
@@ -26,31 +28,54 @@ static void make_bias(const struct job *job, int64_t kv, float *bias)
                      0, bias, job->d);
 }
 
+/* Tokens `from`, from + u, .. of a column: n rows, *stride apart. */
+static const float *every_stride(const struct job *job, const struct sps_column *x,
+                                 int64_t from, int64_t n, int64_t *stride)
+{
+    float *rows = x->pages ? sps_scratch_mine(&job->pages) : NULL;
+
+    *stride = rows ? job->d : job->by->u * x->stride;
+    for (int64_t m = 0; rows && m < n; m++)
+        memcpy(rows + m * job->d, sps_column_at(x, from + m * job->by->u),
+               (size_t)job->d * sizeof *rows);
+    return rows ? rows : sps_column_at(x, from);
+}
+
 /* Compressed keys [from, from + n) of a sequence; x of place i in their windows is a
- * matrix with rows u*g*d apart. */
+ * matrix. */
 static void map_keys(const struct job *job, int64_t sequence, int64_t from, int64_t n,
                      int64_t kv, const float *bias)
 {
-    int64_t width = job->g * job->d, d = job->d;
-    int64_t token = job->shape->cu_k[sequence] + from * job->by->u;
+    int64_t width = job->g * job->d, d = job->d, stride;
+    struct sps_column x = sps_column_of(job->shape, sequence, job->x, job->g, kv, job->d);
     float *out = job->out + (job->by->cu[sequence] + from) * width + kv * d;
 
     for (int64_t m = 0; m < n; m++)
         memcpy(out + m * width, bias, (size_t)d * sizeof *out);
-    for (int64_t i = 0; i < job->by->l; i++)
-        sps_blas_mix(n, d, d, job->x + (token + i) * width + kv * d, job->by->u * width,
-                     job->w + (kv * job->by->l + i) * d * d, d, 1, out, width);
+    for (int64_t i = 0; i < job->by->l; i++) {
+        const float *rows = every_stride(job, &x, from * job->by->u + i, n, &stride);
+        sps_blas_mix(n, d, d, rows, stride, job->w + (kv * job->by->l + i) * d * d, d, 1,
+                     out, width);
+    }
 }
 
-static void map_sequence(const struct job *job, int64_t sequence, int64_t kv,
-                         const float *bias, int threads)
+/* Pieces of a sequence start where its keys to make do, whatever the other sequences. */
+static void map_head(const struct job *job, int64_t kv, const float *bias, int threads)
 {
-    int64_t keys = job->by->cu[sequence + 1] - job->by->cu[sequence];
+    const struct sps_compression *by = job->by;
+    const int64_t *make = by->make ? by->make : by->cu;
+    int64_t n = job->shape->n, most = 0;
 
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (int64_t m = 0; m < keys; m += KEYS_AT_ONCE)
-        map_keys(job, sequence, m, keys - m < KEYS_AT_ONCE ? keys - m : KEYS_AT_ONCE, kv,
-                 bias);
+    for (int64_t i = 0; i < n; i++)
+        most = make[i + 1] - make[i] > most ? make[i + 1] - make[i] : most;
+#pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(threads)
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t m = 0; m < most; m += KEYS_AT_ONCE) {
+            int64_t left = make[i + 1] - make[i] - m;
+            if (left > 0)
+                map_keys(job, i, m + (by->first ? by->first[i] : 0),
+                         left < KEYS_AT_ONCE ? left : KEYS_AT_ONCE, kv, bias);
+        }
 }
 
 enum sps_status sps_cpu_compress_linear(struct sps_device *dev,
@@ -60,17 +85,27 @@ enum sps_status sps_cpu_compress_linear(struct sps_device *dev,
                                         const struct sps_tensor *w,
                                         const struct sps_compression *by, float *out)
 {
-    struct job job = {
-        x->data, pe ? pe->data : NULL, w->data, shape, by, x->dim[1], x->dim[2], out};
+    struct job job = {.x = x->data,
+                      .pe = pe ? pe->data : NULL,
+                      .w = w->data,
+                      .shape = shape,
+                      .by = by,
+                      .g = x->dim[1],
+                      .d = x->dim[2],
+                      .out = out};
+    size_t floats = shape->pages ? (size_t)(KEYS_AT_ONCE * job.d) : 0;
     void *bias;
 
     dev->impl = "compress_linear_sgemm";
+    if (sps_made_count(by, shape->n) == 0)
+        return SPS_OK;
     SPS_TRY(sps_calloc((size_t)job.d * sizeof(float), &bias));
-    for (int64_t kv = 0; kv < job.g; kv++) {
+    enum sps_status status = sps_scratch_new(dev, floats * sizeof(float), &job.pages);
+    for (int64_t kv = 0; status == SPS_OK && kv < job.g; kv++) {
         make_bias(&job, kv, bias);
-        for (int64_t i = 0; i < shape->n; i++)
-            map_sequence(&job, i, kv, bias, dev->threads);
+        map_head(&job, kv, bias, dev->threads);
     }
+    sps_scratch_free(&job.pages);
     free(bias);
-    return SPS_OK;
+    return status;
 }

@@ -102,13 +102,13 @@ static void run_task(const struct job *job, const struct sps_task *task, void *m
 {
     int64_t g = job->shape->g, dk = job->shape->dk, group = job->shape->h / g;
     int64_t n = visible_keys(job, task, task->rows.end - 1);
+    struct sps_column k = sps_column_plain(
+        job->k_cmp + (job->by->cu[task->sequence] * g + task->kv) * dk, g * dk);
     struct sps_logits logits;
 
     sps_logits_place(&logits, job->shape, job->size, job->keys, mem);
     sps_logits_fill(&logits, job->shape, job->q, task->rows, task->kv * group, group,
-                    job->shape->scale,
-                    job->k_cmp + (job->by->cu[task->sequence] * g + task->kv) * dk,
-                    g * dk, n);
+                    job->shape->scale, &k, n);
     softmax_items(job, task, &logits, n);
     write_o(job, task, &logits, n);
     write_scores(job, task, &logits);

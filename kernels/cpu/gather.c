@@ -33,14 +33,14 @@ static void empty(struct basket *basket)
 static void put(struct basket *basket, int64_t from, int64_t to)
 {
     const struct sps_tile *tile = basket->tile;
-    int64_t g = tile->shape->g, dk = tile->shape->dk, dv = tile->shape->dv;
+    int64_t dk = tile->shape->dk, dv = tile->shape->dv;
 
     for (int64_t j = from; j < to; j++) {
         if (basket->filled == SPS_TILE_KEYS)
             empty(basket);
-        memcpy(basket->k + basket->filled * dk, tile->k + j * g * dk,
+        memcpy(basket->k + basket->filled * dk, sps_column_at(&tile->k, j),
                (size_t)dk * sizeof(float));
-        memcpy(basket->v + basket->filled * dv, tile->v + j * g * dv,
+        memcpy(basket->v + basket->filled * dv, sps_column_at(&tile->v, j),
                (size_t)dv * sizeof(float));
         basket->filled++;
     }

@@ -187,9 +187,11 @@ static void meet_block(const struct job *job, const struct sps_pair *pair,
 
     if (picked == 0)
         return;
-    sps_pack_keys(b->k + key * dk, g * dk, to - from, dk, bench->k);
-    sps_pack_keys(b->v + key * dv, g * dv, to - from, dv, bench->v);
-    sps_pack_values(b->k + key * dk, g * dk, to - from, dk, bench->rows);
+    struct sps_column k = sps_column_plain(b->k + key * dk, g * dk),
+                      v = sps_column_plain(b->v + key * dv, g * dv);
+    sps_pack_keys(&k, 0, to - from, dk, bench->k);
+    sps_pack_keys(&v, 0, to - from, dv, bench->v);
+    sps_pack_values(&k, 0, to - from, dk, bench->rows);
     for (int64_t i = 0; i < picked; i += step)
         meet_items(job, pair, bench, bench->pick + i,
                    picked - i < step ? picked - i : step, from, to - from);

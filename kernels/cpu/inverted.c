@@ -145,12 +145,12 @@ static void read_piece(const struct job *job, struct sps_tile *tile,
                        const struct bench *bench, const int32_t *lists, int64_t count,
                        int64_t from, int64_t n)
 {
-    int64_t g = job->shape->g, dk = job->shape->dk, dv = job->shape->dv;
+    int64_t dk = job->shape->dk, dv = job->shape->dv;
     int64_t step = SPS_TILE_ITEMS / job->share;
     size_t bytes = (size_t)(job->share * dk) * sizeof(float);
 
-    sps_pack_keys(tile->k + from * g * dk, g * dk, n, dk, bench->k);
-    sps_pack_values(tile->v + from * g * dv, g * dv, n, dv, bench->v);
+    sps_pack_keys(&tile->k, from, n, dk, bench->k);
+    sps_pack_values(&tile->v, from, n, dv, bench->v);
     for (int64_t x = 0; x < count; x += step) {
         int64_t some = count - x < step ? count - x : step;
         for (int64_t i = 0; i < some; i++)

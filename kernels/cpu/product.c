@@ -10,22 +10,25 @@ typedef float lanes __attribute__((vector_size(4 * SPS_PANEL), aligned(4)));
 
 enum { ROWS_IN_L1 = 48 };
 
-void sps_pack_keys(const float *key, int64_t stride, int64_t n, int64_t dk, float *b)
+void sps_pack_keys(const struct sps_column *keys, int64_t from, int64_t n, int64_t dk,
+                   float *b)
 {
     for (int64_t j = 0; j < sps_round_up(n, SPS_PANEL); j++) {
         float *to = b + j / SPS_PANEL * SPS_PANEL * dk + j % SPS_PANEL;
+        const float *key = j < n ? sps_column_at(keys, from + j) : NULL;
         for (int64_t d = 0; d < dk; d++)
-            to[d * SPS_PANEL] = j < n ? key[j * stride + d] : 0;
+            to[d * SPS_PANEL] = key ? key[d] : 0;
     }
 }
 
-void sps_pack_values(const float *value, int64_t stride, int64_t n, int64_t dv, float *b)
+void sps_pack_values(const struct sps_column *values, int64_t from, int64_t n, int64_t dv,
+                     float *b)
 {
     for (int64_t d = 0; d < dv; d += SPS_PANEL) {
         size_t some = (size_t)(dv - d < SPS_PANEL ? dv - d : SPS_PANEL);
         for (int64_t j = 0; j < n; j++, b += SPS_PANEL) {
             memset(b, 0, SPS_PANEL * sizeof *b);
-            memcpy(b, value + j * stride + d, some * sizeof *b);
+            memcpy(b, sps_column_at(values, from + j) + d, some * sizeof *b);
         }
     }
 }

@@ -9,9 +9,7 @@
 #ifndef SPS_KERNELS_CPU_PRODUCT_H
 #define SPS_KERNELS_CPU_PRODUCT_H
 
-#include <stdint.h>
-
-#include "base/status.h"
+#include "kernels/cpu/column.h"
 
 SPS_BEGIN_DECLS
 
@@ -25,9 +23,12 @@ static inline int64_t sps_round_up(int64_t n, int64_t to)
     return (n + to - 1) / to * to;
 }
 
-/* Pack n keys (k = dk, columns are keys), or n values (k = n, columns are dv). */
-void sps_pack_keys(const float *key, int64_t stride, int64_t n, int64_t dk, float *b);
-void sps_pack_values(const float *value, int64_t stride, int64_t n, int64_t dv, float *b);
+/* Pack n keys from `from` on (k = dk, columns are keys), or n values (k = n, columns are
+ * dv). */
+void sps_pack_keys(const struct sps_column *keys, int64_t from, int64_t n, int64_t dk,
+                   float *b);
+void sps_pack_values(const struct sps_column *values, int64_t from, int64_t n, int64_t dv,
+                     float *b);
 
 /* c[m,n] = alpha a[m,k] b[k,n] with b packed; ldc >= n rounded up to 16. */
 void sps_product(int64_t m, int64_t n, int64_t k, float alpha, const float *a,

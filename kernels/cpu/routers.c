@@ -34,9 +34,9 @@ static void indexer_task(const void *what, const struct sps_task *task,
     const struct sps_shape *shape = job->shape;
     int64_t heads = shape->h, size = shape->dk;
     int64_t last = sps_shape_visible(shape, task->sequence, task->rows.end - 1);
+    struct sps_column k = sps_column_of(shape, task->sequence, job->k, 1, 0, size);
 
-    sps_logits_fill(logits, shape, job->q, task->rows, 0, heads, 1,
-                    job->k + shape->cu_k[task->sequence] * size, size, last);
+    sps_logits_fill(logits, shape, job->q, task->rows, 0, heads, 1, &k, last);
     for (int64_t row = task->rows.begin; row < task->rows.end; row++) {
         int64_t seen = sps_shape_visible(shape, task->sequence, row);
         float *to = job->out + (row - job->rows.begin) * job->blocks;
@@ -93,16 +93,16 @@ static void bound_task(const void *what, const struct sps_task *task,
     int64_t group = shape.h / shape.g, width = shape.dk, l = job->by->l;
     int64_t n = task->rows.end - task->rows.begin;
     int64_t last = sps_shape_visible(&shape, task->sequence, task->rows.end - 1);
+    struct sps_column ranges = sps_column_plain(
+        job->k + (job->by->cu[task->sequence] * shape.g + task->kv) * width,
+        shape.g * width);
 
     shape.dk = width / 2;
     logits->items = n * group;
     sps_gather_queries(&shape, job->q, task->rows.begin, n, task->kv * group, group,
                        logits->q);
     split_signs(logits->q, logits->items, shape.dk);
-    sps_logits_multiply(logits, width, 1,
-                        job->k +
-                            (job->by->cu[task->sequence] * shape.g + task->kv) * width,
-                        shape.g * width, last / l);
+    sps_logits_multiply(logits, width, 1, &ranges, last / l);
     for (int64_t i = 0; i < logits->items; i++) {
         int64_t row = task->rows.begin + i / group, head = task->kv * group + i % group;
         int64_t whole = sps_shape_visible(&shape, task->sequence, row) / l;
@@ -146,10 +146,11 @@ static void max_task(const void *what, const struct sps_task *task,
     const struct job *job = what;
     const struct sps_shape *shape = job->shape;
     int64_t group = shape->h / shape->g, share = shape->h / job->heads;
-    int64_t g = shape->g, dk = shape->dk, block = job->block;
+    int64_t block = job->block;
+    struct sps_column k =
+        sps_column_of(shape, task->sequence, job->k, shape->g, task->kv, shape->dk);
 
-    sps_logits_fill(logits, shape, job->q, task->rows, task->kv * group, group, 1,
-                    job->k + (shape->cu_k[task->sequence] * g + task->kv) * dk, g * dk,
+    sps_logits_fill(logits, shape, job->q, task->rows, task->kv * group, group, 1, &k,
                     sps_shape_visible(shape, task->sequence, task->rows.end - 1));
     for (int64_t i = 0; i < logits->items; i++) {
         int64_t row = task->rows.begin + i / group, head = task->kv * group + i % group;

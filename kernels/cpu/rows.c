@@ -61,11 +61,11 @@ enum sps_status sps_logits_tasks(struct sps_device *dev, const struct sps_shape 
 }
 
 void sps_logits_multiply(struct sps_logits *logits, int64_t dk, double scale,
-                         const float *k, int64_t stride, int64_t n)
+                         const struct sps_column *k, int64_t n)
 {
     for (int64_t j = 0; j < n; j += SPS_TILE_KEYS) {
         int64_t some = n - j < SPS_TILE_KEYS ? n - j : SPS_TILE_KEYS;
-        sps_pack_keys(k + j * stride, stride, some, dk, logits->pack);
+        sps_pack_keys(k, j, some, dk, logits->pack);
         sps_product(logits->items, some, dk, (float)scale, logits->q, dk, logits->pack,
                     logits->x + j, logits->stride);
     }
@@ -73,10 +73,10 @@ void sps_logits_multiply(struct sps_logits *logits, int64_t dk, double scale,
 
 void sps_logits_fill(struct sps_logits *logits, const struct sps_shape *shape,
                      const float *q, struct sps_rows rows, int64_t head, int64_t heads,
-                     double scale, const float *k, int64_t stride, int64_t n)
+                     double scale, const struct sps_column *k, int64_t n)
 {
     logits->items = (rows.end - rows.begin) * heads;
     sps_gather_queries(shape, q, rows.begin, rows.end - rows.begin, head, heads,
                        logits->q);
-    sps_logits_multiply(logits, shape->dk, scale, k, stride, n);
+    sps_logits_multiply(logits, shape->dk, scale, k, n);
 }

@@ -35,15 +35,15 @@ enum sps_status sps_logits_tasks(struct sps_device *dev, const struct sps_shape 
                                  struct sps_rows rows, int64_t keys, int64_t kvs,
                                  sps_logits_run *run, const void *job);
 
-/* x = scale q k^T of query heads [head, head + heads) of the rows and n keys `stride`
- * apart; item = row * heads + head.  Equal keys get equal logits, bit for bit. */
+/* x = scale q k^T of query heads [head, head + heads) of the rows and the first n keys;
+ * item = row * heads + head.  Equal keys get equal logits, bit for bit. */
 void sps_logits_fill(struct sps_logits *logits, const struct sps_shape *shape,
                      const float *q, struct sps_rows rows, int64_t head, int64_t heads,
-                     double scale, const float *k, int64_t stride, int64_t n);
+                     double scale, const struct sps_column *k, int64_t n);
 
 /* The same for logits->items queries of dk numbers that stand in logits->q already. */
 void sps_logits_multiply(struct sps_logits *logits, int64_t dk, double scale,
-                         const float *k, int64_t stride, int64_t n);
+                         const struct sps_column *k, int64_t n);
 
 SPS_END_DECLS
 

@@ -28,10 +28,11 @@ static void gate_task(const void *what, const struct sps_task *task,
     const struct sps_shape *shape = job->shape;
     int64_t group = shape->h / shape->g, g = shape->g, dk = shape->dk, l = job->by->l;
     int64_t last = sps_shape_visible(shape, task->sequence, task->rows.end - 1);
-    const float *means = job->k + (job->by->cu[task->sequence] * g + task->kv) * dk;
+    struct sps_column means = sps_column_plain(
+        job->k + (job->by->cu[task->sequence] * g + task->kv) * dk, g * dk);
 
-    sps_logits_fill(logits, shape, job->q, task->rows, task->kv * group, group, 1, means,
-                    g * dk, last / l);
+    sps_logits_fill(logits, shape, job->q, task->rows, task->kv * group, group, 1, &means,
+                    last / l);
     for (int64_t i = 0; i < logits->items; i++) {
         int64_t row = task->rows.begin + i / group, head = task->kv * group + i % group;
         int64_t whole = sps_shape_visible(shape, task->sequence, row) / l;
@@ -60,11 +61,12 @@ static void softmax_task(const struct job *job, const struct sps_task *task, int
                          int64_t heads, struct sps_logits *logits)
 {
     const struct sps_shape *shape = job->shape;
-    int64_t g = shape->g, dk = shape->dk, kv = head / (shape->h / g);
-    const float *k = job->k + (shape->cu_k[task->sequence] * g + kv) * dk;
+    int64_t kv = head / (shape->h / shape->g);
+    struct sps_column k =
+        sps_column_of(shape, task->sequence, job->k, shape->g, kv, shape->dk);
 
-    sps_logits_fill(logits, shape, job->q, task->rows, head, heads, shape->scale, k,
-                    g * dk, sps_shape_visible(shape, task->sequence, task->rows.end - 1));
+    sps_logits_fill(logits, shape, job->q, task->rows, head, heads, shape->scale, &k,
+                    sps_shape_visible(shape, task->sequence, task->rows.end - 1));
     for (int64_t i = 0; i < logits->items; i++)
         sps_row_softmax(
             logits->x + i * logits->stride,

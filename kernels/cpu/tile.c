@@ -48,11 +48,19 @@ static int64_t logits_floats(int64_t group)
     return (items + SPS_STRIP) * SPS_TILE_KEYS;
 }
 
+/* Room for keys, then values, from several pages. */
+static int64_t page_floats(const struct sps_shape *shape)
+{
+    return shape->pages ? SPS_TILE_KEYS * (shape->dk > shape->dv ? shape->dk : shape->dv)
+                        : 0;
+}
+
 size_t sps_tile_bytes(const struct sps_shape *shape, int64_t rows)
 {
     int64_t group = shape->h / shape->g, items = sps_round_up(rows * group, 16);
 
-    return (size_t)(items * (shape->dk + shape->dv + 3) + logits_floats(group)) *
+    return (size_t)(items * (shape->dk + shape->dv + 3) + logits_floats(group) +
+                    page_floats(shape)) *
            sizeof(float);
 }
 
@@ -71,17 +79,20 @@ void sps_tile_begin(struct sps_tile *tile, const struct sps_shape *shape,
                     int64_t rows)
 {
     int64_t group = shape->h / shape->g, items = sps_round_up(rows * group, 16);
-    int64_t n = task->rows.end - task->rows.begin, first = shape->cu_k[task->sequence];
+    int64_t n = task->rows.end - task->rows.begin;
 
     *tile = (struct sps_tile){.shape = shape, .in = in, .task = task, .group = group};
-    tile->k = (const float *)in->k.data + (first * shape->g + task->kv) * shape->dk;
-    tile->v = (const float *)in->v.data + (first * shape->g + task->kv) * shape->dv;
+    tile->k =
+        sps_column_of(shape, task->sequence, in->k.data, shape->g, task->kv, shape->dk);
+    tile->v =
+        sps_column_of(shape, task->sequence, in->v.data, shape->g, task->kv, shape->dv);
     tile->sum = mem;
     tile->q = (float *)(tile->sum + items);
     tile->max = tile->q + items * shape->dk;
     tile->o = tile->max + items;
     tile->logits = tile->o + items * shape->dv;
-    tile->rest = tile->logits + logits_floats(group);
+    tile->pages = shape->pages ? tile->logits + logits_floats(group) : NULL;
+    tile->rest = tile->logits + logits_floats(group) + page_floats(shape);
     sps_gather_queries(shape, in->q.data, task->rows.begin, n, task->kv * group, group,
                        tile->q);
     for (int64_t i = 0; i < n * group; i++) {
@@ -165,18 +176,20 @@ static void mask_row(struct reach reach, int64_t from, int64_t n, float *logits)
 static void read_keys(struct sps_tile *tile, const struct sps_band *band, int64_t row,
                       int64_t n, int64_t from, int64_t to)
 {
-    int64_t g = tile->shape->g, dk = tile->shape->dk, dv = tile->shape->dv;
+    int64_t dk = tile->shape->dk, dv = tile->shape->dv, stride;
     int64_t item = (row - tile->task->rows.begin) * tile->group;
 
     for (int64_t j = from; j < to; j += SPS_TILE_KEYS) {
         int64_t keys = least(to - j, SPS_TILE_KEYS);
-        sps_tile_score(tile, item, n * tile->group, tile->k + j * g * dk, g * dk, keys);
+        const float *k = sps_column_run(&tile->k, j, keys, dk, tile->pages, &stride);
+        sps_tile_score(tile, item, n * tile->group, k, stride, keys);
         for (int64_t r = 0; r < n; r++) {
             struct reach reach = band_reach(tile, band, row + r);
             for (int64_t x = 0; x < tile->group; x++)
                 mask_row(reach, j, keys, tile->logits + (r * tile->group + x) * keys);
         }
-        sps_tile_absorb(tile, item, n * tile->group, tile->v + j * g * dv, g * dv, keys);
+        const float *v = sps_column_run(&tile->v, j, keys, dv, tile->pages, &stride);
+        sps_tile_absorb(tile, item, n * tile->group, v, stride, keys);
     }
 }
 

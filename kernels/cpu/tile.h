@@ -36,14 +36,15 @@ struct sps_tile {
     const struct sps_shape *shape;
     const struct sps_qkv *in;
     const struct sps_task *task;
-    int64_t group;      /* G */
-    const float *k, *v; /* key 0 of the sequence, this kv head; rows g*dk, g*dv apart */
-    float *q;           /* [items,dk] */
-    float *max;         /* [items] */
-    double *sum;        /* [items] */
-    float *o;           /* [items,dv], not yet divided by sum */
-    float *logits;      /* [SPS_TILE_ITEMS or G, SPS_TILE_KEYS], rounded up to strips */
-    void *rest;         /* memory behind the tile, 64-byte aligned */
+    int64_t group; /* G */
+    struct sps_column k, v;
+    float *q;      /* [items,dk] */
+    float *max;    /* [items] */
+    double *sum;   /* [items] */
+    float *o;      /* [items,dv], not yet divided by sum */
+    float *logits; /* [SPS_TILE_ITEMS or G, SPS_TILE_KEYS], rounded up to strips */
+    float *pages;  /* [SPS_TILE_KEYS, dk or dv] keys from pages; else NULL */
+    void *rest;    /* memory behind the tile, 64-byte aligned */
 };
 
 /* Memory of a tile of `rows` rows. */

@@ -12,7 +12,9 @@ static __global__ void mean(const __grid_constant__ struct window_args a, int64_
 
     if (i >= count)
         return;
-    int64_t width = a.g * a.d, at = window_first(&a, i / width) * width + i % width;
+    int64_t width = a.g * a.d;
+    struct window window = window_at(&a, i / width);
+    int64_t at = window.token * width + i % width;
     float total = 0;
     for (int64_t from = 0; from < a.l; from += 16) {
         int64_t end = from + 16 < a.l ? from + 16 : a.l;
@@ -21,7 +23,7 @@ static __global__ void mean(const __grid_constant__ struct window_args a, int64_
             sum += load_any(a.x, a.dtype, at + j * width);
         total += sum;
     }
-    a.out[i] = total / (float)a.l;
+    a.out[window.key * width + i % width] = total / (float)a.l;
 }
 
 enum sps_status sps_cuda_windows(struct sps_device *dev, const struct sps_shape *shape,
@@ -36,7 +38,7 @@ enum sps_status sps_cuda_windows(struct sps_device *dev, const struct sps_shape 
     a->dtype = x->dtype;
     a->out = out;
     a->n = shape->n;
-    a->m = by->cu[shape->n];
+    a->m = sps_made_count(by, shape->n);
     a->l = by->l;
     a->u = by->u;
     a->g = x->dim[1];
@@ -45,6 +47,15 @@ enum sps_status sps_cuda_windows(struct sps_device *dev, const struct sps_shape 
     a->cu = (const int64_t *)to;
     SPS_TRY(sps_cuda_put(dev, shape->cu_k, bytes, &to));
     a->cu_k = (const int64_t *)to;
+    a->make = a->cu;
+    if (by->make) {
+        SPS_TRY(sps_cuda_put(dev, by->make, bytes, &to));
+        a->make = (const int64_t *)to;
+    }
+    if (by->first) {
+        SPS_TRY(sps_cuda_put(dev, by->first, bytes - sizeof(int64_t), &to));
+        a->first = (const int64_t *)to;
+    }
     return SPS_OK;
 }
 

@@ -63,7 +63,7 @@ static __global__ void __launch_bounds__(THREADS)
     linear(const __grid_constant__ struct window_args a)
 {
     extern __shared__ __align__(1024) unsigned char shared[];
-    __shared__ int64_t first[ROWS];
+    __shared__ int64_t first[ROWS], key[ROWS];
     uint32_t stages = shared_address(shared);
     int warp = threadIdx.x / 32, lane = threadIdx.x & 31, column = blockIdx.z * COLUMNS;
     int64_t kv = blockIdx.y, cuts = (a.d + DEPTH - 1) / DEPTH, steps = a.l * cuts;
@@ -71,7 +71,11 @@ static __global__ void __launch_bounds__(THREADS)
 
     if (threadIdx.x < ROWS) {
         int64_t m = blockIdx.x * (int64_t)ROWS + threadIdx.x;
-        first[threadIdx.x] = m < a.m ? window_first(&a, m) : -1;
+        struct window at = {-1, -1};
+        if (m < a.m)
+            at = window_at(&a, m);
+        first[threadIdx.x] = at.token;
+        key[threadIdx.x] = at.key;
     }
     __syncthreads();
     for (int64_t step = -1; step < steps; step++) {
@@ -111,10 +115,10 @@ static __global__ void __launch_bounds__(THREADS)
     }
     cp_wait<0>();
     for (int e = 0; e < 4; e++) {
-        int64_t m = blockIdx.x * (int64_t)ROWS + warp * 16 + lane / 4 + 8 * (e >> 1);
+        int64_t m = key[warp * 16 + lane / 4 + 8 * (e >> 1)];
         for (int n = 0; n < COLUMNS / 8; n++) {
             int64_t d = column + 8 * n + 2 * (lane & 3) + (e & 1);
-            if (m < a.m && d < a.d)
+            if (m >= 0 && d < a.d)
                 a.out[(m * a.g + kv) * a.d + d] =
                     o[n][e] + (a.shift ? a.shift[kv * a.d + d] : 0);
         }
@@ -129,17 +133,18 @@ static __global__ void linear_simple(const __grid_constant__ struct window_args 
 
     if (i >= count)
         return;
-    int64_t d = i % a.d, kv = i / a.d % a.g, first = window_first(&a, i / a.d / a.g);
+    int64_t d = i % a.d, kv = i / a.d % a.g;
+    struct window at = window_at(&a, i / a.d / a.g);
     float total = 0;
     for (int64_t j = 0; j < a.l; j++) {
         float sum = 0;
         for (int64_t c = 0; c < a.d; c++)
             sum = __fmaf_rn(
-                load_any(a.x, a.dtype, ((first + j) * a.g + kv) * a.d + c),
+                load_any(a.x, a.dtype, ((at.token + j) * a.g + kv) * a.d + c),
                 load_any(a.w, a.w_dtype, ((kv * a.l + j) * a.d + c) * a.d + d), sum);
         total += sum;
     }
-    a.out[i] = total + (a.shift ? a.shift[kv * a.d + d] : 0);
+    a.out[(at.key * a.g + kv) * a.d + d] = total + (a.shift ? a.shift[kv * a.d + d] : 0);
 }
 
 template <typename T>
@@ -188,10 +193,10 @@ enum sps_status sps_cuda_compress_linear(struct sps_device *dev,
     SPS_TRY(sps_cuda_windows(dev, shape, x, by, out, &a));
     a.w = w->data;
     a.w_dtype = w->dtype;
-    SPS_TRY(put_shift(dev, pe, &a));
     int64_t count = a.m * a.g * a.d;
     if (count == 0)
         return SPS_OK;
+    SPS_TRY(put_shift(dev, pe, &a));
     if (x->dtype == w->dtype && x->dtype != SPS_F32 && a.d % 8 == 0) {
         dev->impl = "compress_linear_mma";
         CUDA_TRY(x->dtype == SPS_BF16 ? launch_linear<__nv_bfloat16>(&a, stream)

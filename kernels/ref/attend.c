@@ -35,18 +35,19 @@ static void attend_head(const struct job *job, const struct sps_ref_row *at, int
                         bool *reads, double *p, double *sum)
 {
     const struct sps_shape *shape = job->shape;
-    int64_t g = shape->g, dv = shape->dv, kv = head / (shape->h / g);
+    int64_t dv = shape->dv, kv = head / (shape->h / shape->g);
     int64_t i = at->row * shape->h + head;
-    const float *v = (const float *)job->in->v.data + (at->first * g + kv) * dv;
     double lse;
 
     mark_tokens(job, at, head, reads);
     sps_ref_logits(shape, job->in, at, head, reads, p);
     lse = sps_ref_softmax(p, at->keys);
     memset(sum, 0, (size_t)dv * sizeof *sum);
-    for (int64_t j = 0; j < at->visible; j++)
+    for (int64_t j = 0; j < at->visible; j++) {
+        const float *v = sps_ref_token(shape, &job->in->v, at->sequence, j) + kv * dv;
         for (int64_t d = 0; p[j] > 0 && d < dv; d++)
-            sum[d] += p[j] * v[j * g * dv + d];
+            sum[d] += p[j] * v[d];
+    }
     for (int64_t d = 0; d < dv; d++)
         job->o[i * dv + d] = (float)sum[d];
     if (job->lse)

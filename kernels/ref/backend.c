@@ -50,4 +50,5 @@ const struct sps_backend sps_backend_ref = {
     .elapsed = sps_host_elapsed,
     .flush = sps_host_flush,
     .step_rows = 4096,
+    .paged = true,
 };

@@ -7,12 +7,12 @@ static void raise_to(const struct sps_shape *shape, const struct sps_qkv *in,
                      const struct sps_ref_row *at, int64_t head, int64_t block,
                      double *largest)
 {
-    int64_t g = shape->g, dk = shape->dk, kv = head / (shape->h / g);
+    int64_t dk = shape->dk, kv = head / (shape->h / shape->g);
     const float *q = (const float *)in->q.data + (at->row * shape->h + head) * dk;
-    const float *k = (const float *)in->k.data + (at->first * g + kv) * dk;
 
     for (int64_t j = 0; j < at->visible; j++) {
-        double x = sps_ref_dot(q, k + j * g * dk, dk), *most = &largest[j / block];
+        const float *k = sps_ref_token(shape, &in->k, at->sequence, j) + kv * dk;
+        double x = sps_ref_dot(q, k, dk), *most = &largest[j / block];
         *most = x > *most || isnan(x) ? x : *most;
     }
 }

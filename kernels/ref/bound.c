@@ -2,15 +2,14 @@
 #include "kernels/check.h"
 #include "kernels/ref/ref.h"
 
-/* Largest and smallest of channel d of l keys `stride` apart; a NaN stays one. */
-static void range(const float *key, int64_t stride, int64_t l, float *largest,
-                  float *smallest)
+/* The range of each channel and head, [g,2,d], takes in one more key; a NaN stays one. */
+static void widen(const float *key, int64_t g, int64_t d, bool first, float *range)
 {
-    *largest = *smallest = key[0];
-    for (int64_t i = 1; i < l; i++) {
-        float x = key[i * stride];
-        *largest = x > *largest || isnan(x) ? x : *largest;
-        *smallest = x < *smallest || isnan(x) ? x : *smallest;
+    for (int64_t i = 0; i < g * d; i++) {
+        float x = key[i], *largest = range + i / d * 2 * d + i % d,
+              *smallest = largest + d;
+        *largest = first || x > *largest || isnan(x) ? x : *largest;
+        *smallest = first || x < *smallest || isnan(x) ? x : *smallest;
     }
 }
 
@@ -18,19 +17,15 @@ enum sps_status sps_ref_key_range(struct sps_device *dev, const struct sps_shape
                                   const struct sps_tensor *x,
                                   const struct sps_compression *by, float *out)
 {
-    int64_t g = x->dim[1], d = x->dim[2];
+    int64_t g = x->dim[1], d = x->dim[2], count = sps_made_count(by, shape->n);
 
     dev->impl = "key_range_ref";
-    for (int64_t n = 0; n < shape->n; n++) {
 #pragma omp parallel for num_threads(dev->threads)
-        for (int64_t m = by->cu[n]; m < by->cu[n + 1]; m++) {
-            int64_t token = shape->cu_k[n] + (m - by->cu[n]) * by->u;
-            const float *key = (const float *)x->data + token * g * d;
-            for (int64_t i = 0; i < g * d; i++) {
-                float *to = out + m * g * 2 * d + i / d * 2 * d + i % d;
-                range(key + i, g * d, by->l, to, to + d);
-            }
-        }
+    for (int64_t m = 0; m < count; m++) {
+        struct sps_made at = sps_made_at(by, shape->n, m);
+        for (int64_t j = 0; j < by->l; j++)
+            widen(sps_ref_token(shape, x, at.sequence, at.token + j), g, d, j == 0,
+                  out + at.key * g * 2 * d);
     }
     return SPS_OK;
 }

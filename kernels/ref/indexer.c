@@ -28,12 +28,12 @@ enum sps_status sps_ref_indexer(struct sps_device *dev, const struct sps_shape *
     for (int64_t row = rows.begin; row < rows.end; row++) {
         struct sps_ref_row at = sps_ref_row(shape, row);
         const float *query = (const float *)q->data + row * heads * size;
-        const float *key = (const float *)k->data + at.first * size;
         const float *weight = (const float *)w->data + row * heads;
         float *to = scores + (row - rows.begin) * longest;
         for (int64_t j = 0; j < longest; j++)
             to[j] = j < at.visible
-                        ? (float)score(query, key + j * size, weight, heads, size)
+                        ? (float)score(query, sps_ref_token(shape, k, at.sequence, j),
+                                       weight, heads, size)
                         : 0;
     }
     return SPS_OK;

@@ -105,11 +105,19 @@ enum sps_status sps_ref_combine_backward(struct sps_device *, const struct sps_s
 /* Where a packed row stands. */
 struct sps_ref_row {
     int64_t row, sequence, pos, visible;
-    int64_t first; /* packed key 0 of its sequence */
-    int64_t keys;  /* of its sequence */
+    int64_t keys; /* of its sequence */
 };
 
 struct sps_ref_row sps_ref_row(const struct sps_shape *shape, int64_t row);
+
+/* Token j of a sequence in x[s,heads,d] or its pages: heads * d numbers. */
+static inline const float *sps_ref_token(const struct sps_shape *shape,
+                                         const struct sps_tensor *x, int64_t sequence,
+                                         int64_t j)
+{
+    return (const float *)x->data +
+           sps_shape_key(shape, sequence, j) * x->dim[1] * x->dim[2];
+}
 
 /* Keys of the longest sequence. */
 int64_t sps_ref_longest(const struct sps_shape *shape);

@@ -9,7 +9,6 @@ struct sps_ref_row sps_ref_row(const struct sps_shape *shape, int64_t row)
                                 .sequence = sequence,
                                 .pos = sps_shape_pos(shape, sequence, row),
                                 .visible = sps_shape_visible(shape, sequence, row),
-                                .first = shape->cu_k[sequence],
                                 .keys = sps_shape_keys(shape, sequence)};
 }
 
@@ -32,14 +31,14 @@ void sps_ref_logits(const struct sps_shape *shape, const struct sps_qkv *in,
                     const struct sps_ref_row *at, int64_t head, const bool *reads,
                     double *x)
 {
-    int64_t g = shape->g, dk = shape->dk, kv = head / (shape->h / g);
+    int64_t dk = shape->dk, kv = head / (shape->h / shape->g);
     const float *q = (const float *)in->q.data + (at->row * shape->h + head) * dk;
-    const float *k = (const float *)in->k.data + (at->first * g + kv) * dk;
 
-    for (int64_t j = 0; j < at->keys; j++)
-        x[j] = j < at->visible && (!reads || reads[j])
-                   ? shape->scale * sps_ref_dot(q, k + j * g * dk, dk)
-                   : -INFINITY;
+    for (int64_t j = 0; j < at->keys; j++) {
+        bool read = j < at->visible && (!reads || reads[j]);
+        const float *k = read ? sps_ref_token(shape, &in->k, at->sequence, j) : NULL;
+        x[j] = read ? shape->scale * sps_ref_dot(q, k + kv * dk, dk) : -INFINITY;
+    }
 }
 
 double sps_ref_softmax(double *x, int64_t n)

@@ -45,6 +45,12 @@ enum sps_status sps_plan_make(const struct sps_method *method, const void *optio
         return sps_fail(SPS_ENOTSUP, "%s has no backward pass", method->name);
     if (problem->backward)
         SPS_NEED(dev, clear);
+    if (problem->shape.pages && problem->backward)
+        return sps_fail(SPS_ENOTSUP, "cache paged: no backward pass, contiguous has");
+    if (problem->shape.pages && !dev->backend->paged)
+        return sps_fail(SPS_ENOTSUP,
+                        "cache paged: not on backend %s, only on ref and cpu",
+                        dev->backend->name);
     return method->plan(plan);
 }
 

@@ -2,7 +2,10 @@
  *
  *   plan    host, once per problem: reject what this device cannot run, say how
  *           much memory it needs, predict the cost.  What plan accepts must run.
- *   begin   device: once per pass, work that all rows share (compressed keys).
+ *   prepare device: once, before the passes of a decode step: what the method keeps of
+ *           earlier tokens (compressed keys).  In no pass's time or cost.  NULL: nothing.
+ *   begin   device: once per pass, work that all rows share (compressed keys; in a
+ *           decode step those that the new tokens complete).
  *   select  device: which units rows [begin, end) will read.  NULL: no index.
  *   attend  device: their output, from what was selected and no more.
  *   backward  device: after a whole pass, what these rows add to the gradients of q, k, v
@@ -49,6 +52,7 @@ struct sps_problem {
     enum sps_dtype dtype;
     uint64_t seed;
     bool backward; /* a backward pass is wanted: plan workspace for it, and its cost */
+    bool decode;   /* the t_n rows of each sequence are its new tokens: one decode step */
 };
 
 /* Work of one stage by arithmetic: multiply-add is 2, softmax is not counted; bytes
@@ -74,13 +78,14 @@ struct sps_plan {
     bool packed;          /* lists of index_width at most, packed, one chunk at a time */
     int64_t unit;         /* tokens per unit for recall_set; 0: none */
     struct sps_rule rule; /* count and forced set, for the oracle of the same kind */
-    struct sps_compression by; /* compressed keys or block means; cu owned, or NULL */
-    int64_t compressed;        /* how many, all sequences */
-    size_t fixed_bytes;        /* device workspace for the whole pass */
-    size_t row_bytes;          /* device workspace per row of a chunk */
-    size_t gradient_bytes;     /* the method's own gradients, zeroed before backward */
-    double density_requested;  /* min(1, k B / s) */
-    struct sps_pairs pairs;    /* predicted, all heads */
+    struct sps_compression by;   /* compressed keys or block means; cu owned, or NULL */
+    struct sps_compression kept; /* decode: what prepare() makes of them; `by` the rest */
+    int64_t compressed, made;    /* how many, all sequences; how many begin() makes */
+    size_t fixed_bytes;          /* device workspace for the whole pass */
+    size_t row_bytes;            /* device workspace per row of a chunk */
+    size_t gradient_bytes;       /* the method's own gradients, zeroed before backward */
+    double density_requested;    /* min(1, k B / s) */
+    struct sps_pairs pairs;      /* predicted, all heads */
     char note[64]; /* for the `gate` column: where free parameters came from */
     struct sps_cost
         cost[SPS_STAGE_COUNT]; /* predicted; of backward where that is wanted */
@@ -140,6 +145,7 @@ struct sps_method {
     bool oracle; /* reads the answer: flagged, and never competes on time */
     bool idle;   /* computes nothing worth comparing (null) */
     enum sps_status (*plan)(struct sps_plan *plan);
+    enum sps_status (*prepare)(struct sps_call *call);                      /* or NULL */
     enum sps_status (*begin)(struct sps_call *call);                        /* or NULL */
     enum sps_status (*select)(struct sps_call *call, struct sps_rows rows); /* or NULL */
     enum sps_status (*attend)(struct sps_call *call, struct sps_rows rows);

@@ -15,12 +15,12 @@ static const struct sps_option table[] = {
     {0},
 };
 
-/* Reads every key once, writes the means; they carry no gradient. */
+/* Reads the keys of the blocks it makes once, writes the means; they carry no gradient.
+ */
 static struct sps_cost pool_cost(const struct sps_plan *plan)
 {
     const struct sps_shape *s = &plan->problem->shape;
-    double keys = (double)(s->s * s->g * s->dk),
-           means = (double)(plan->compressed * s->g * s->dk);
+    double means = (double)(plan->made * s->g * s->dk), keys = means * (double)plan->by.l;
 
     if (plan->problem->backward)
         return (struct sps_cost){0};
@@ -59,14 +59,24 @@ static enum sps_status plan(struct sps_plan *plan)
     return SPS_OK;
 }
 
-static enum sps_status begin(struct sps_call *call)
+static enum sps_status pool(struct sps_call *call, const struct sps_compression *by)
 {
     const struct sps_problem *p = call->plan->problem;
 
     SPS_RUN(call, SPS_STAGE_COMPRESS,
-            call->dev->kernels.compress_mean(call->dev, &p->shape, &p->in.k,
-                                             &call->plan->by, call->fixed));
+            call->dev->kernels.compress_mean(call->dev, &p->shape, &p->in.k, by,
+                                             call->fixed));
     return SPS_OK;
+}
+
+static enum sps_status prepare(struct sps_call *call)
+{
+    return pool(call, &call->plan->kept);
+}
+
+static enum sps_status begin(struct sps_call *call)
+{
+    return pool(call, &call->plan->by);
 }
 
 static enum sps_status select(struct sps_call *call, struct sps_rows rows)
@@ -106,6 +116,7 @@ const struct sps_method sps_method_moba = {
     .options_size = sizeof(struct options),
     .score = SPS_SCORE_LOGIT,
     .plan = plan,
+    .prepare = prepare,
     .begin = begin,
     .select = select,
     .attend = sps_select_attend,

@@ -78,8 +78,8 @@ static struct sps_cost compress_cost(const struct sps_plan *plan)
 {
     const struct nsa_options *o = plan->options;
     const struct sps_shape *s = &plan->problem->shape;
-    double read = (double)(plan->compressed * s->g * o->l * (s->dk + s->dv));
-    double wrote = (double)(plan->compressed * s->g * (s->dk + s->dv));
+    double read = (double)(plan->made * s->g * o->l * (s->dk + s->dv));
+    double wrote = (double)(plan->made * s->g * (s->dk + s->dv));
     double per_read = o->compress == NSA_LINEAR ? (double)(s->dk + s->dv) : 1;
 
     if (plan->problem->backward)
@@ -166,20 +166,21 @@ static enum sps_status plan(struct sps_plan *plan)
     return SPS_OK;
 }
 
-static enum sps_status compress(struct sps_call *call, const struct sps_tensor *x,
-                                const struct sps_tensor *pe, const struct sps_tensor *w,
-                                float *out)
+static enum sps_status compress(struct sps_call *call, const struct sps_compression *by,
+                                const struct sps_tensor *x, const struct sps_tensor *pe,
+                                const struct sps_tensor *w, float *out)
 {
     const struct sps_plan *plan = call->plan;
     const struct sps_shape *shape = &plan->problem->shape;
     const struct sps_kernels *kernels = &call->dev->kernels;
 
     if (((const struct nsa_options *)plan->options)->compress == NSA_MEAN)
-        return kernels->compress_mean(call->dev, shape, x, &plan->by, out);
-    return kernels->compress_linear(call->dev, shape, x, pe, w, &plan->by, out);
+        return kernels->compress_mean(call->dev, shape, x, by, out);
+    return kernels->compress_linear(call->dev, shape, x, pe, w, by, out);
 }
 
-static enum sps_status begin(struct sps_call *call)
+static enum sps_status compress_both(struct sps_call *call,
+                                     const struct sps_compression *by)
 {
     const struct sps_problem *p = call->plan->problem;
     static const struct sps_tensor none;
@@ -187,10 +188,20 @@ static enum sps_status begin(struct sps_call *call)
 
     nsa_cut(call->plan, call->fixed, &work);
     SPS_RUN(call, SPS_STAGE_COMPRESS,
-            compress(call, &p->in.k, &p->extra.pe_k, &p->extra.w_k, work.k_cmp));
+            compress(call, by, &p->in.k, &p->extra.pe_k, &p->extra.w_k, work.k_cmp));
     SPS_RUN(call, SPS_STAGE_COMPRESS,
-            compress(call, &p->in.v, &none, &p->extra.w_v, work.v_cmp));
+            compress(call, by, &p->in.v, &none, &p->extra.w_v, work.v_cmp));
     return SPS_OK;
+}
+
+static enum sps_status prepare(struct sps_call *call)
+{
+    return compress_both(call, &call->plan->kept);
+}
+
+static enum sps_status begin(struct sps_call *call)
+{
+    return compress_both(call, &call->plan->by);
 }
 
 static enum sps_status select(struct sps_call *call, struct sps_rows rows)
@@ -245,6 +256,7 @@ const struct sps_method sps_method_nsa = {
     .options_size = sizeof(struct nsa_options),
     .score = SPS_SCORE_MASS,
     .plan = plan,
+    .prepare = prepare,
     .begin = begin,
     .select = select,
     .attend = attend,

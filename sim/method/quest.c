@@ -15,12 +15,13 @@ static const struct sps_option table[] = {
     {0},
 };
 
-/* Two comparisons a number of k; largest and smallest are written. */
+/* Two comparisons a number of k, of the pages it makes; largest and smallest are
+ * written. */
 static struct sps_cost range_cost(const struct sps_plan *plan)
 {
     const struct sps_shape *s = &plan->problem->shape;
-    double keys = (double)(s->s * s->g * s->dk);
-    double ranges = 2 * (double)(plan->compressed * s->g * s->dk);
+    double made = (double)(plan->made * s->g * s->dk);
+    double keys = made * (double)plan->by.l, ranges = 2 * made;
 
     return (struct sps_cost){.flops = 2 * keys,
                              .bytes =
@@ -57,14 +58,25 @@ static enum sps_status plan(struct sps_plan *plan)
     return SPS_OK;
 }
 
-static enum sps_status begin(struct sps_call *call)
+static enum sps_status find_ranges(struct sps_call *call,
+                                   const struct sps_compression *by)
 {
     const struct sps_problem *p = call->plan->problem;
 
-    SPS_RUN(call, SPS_STAGE_COMPRESS,
-            call->dev->kernels.key_range(call->dev, &p->shape, &p->in.k, &call->plan->by,
-                                         call->fixed));
+    SPS_RUN(
+        call, SPS_STAGE_COMPRESS,
+        call->dev->kernels.key_range(call->dev, &p->shape, &p->in.k, by, call->fixed));
     return SPS_OK;
+}
+
+static enum sps_status prepare(struct sps_call *call)
+{
+    return find_ranges(call, &call->plan->kept);
+}
+
+static enum sps_status begin(struct sps_call *call)
+{
+    return find_ranges(call, &call->plan->by);
 }
 
 static enum sps_status select(struct sps_call *call, struct sps_rows rows)
@@ -96,6 +108,7 @@ const struct sps_method sps_method_quest = {
     .options_size = sizeof(struct options),
     .score = SPS_SCORE_BOUND,
     .plan = plan,
+    .prepare = prepare,
     .begin = begin,
     .select = select,
     .attend = sps_select_attend,

@@ -14,14 +14,37 @@ enum sps_status sps_select_check(const struct sps_plan *plan)
     return SPS_OK;
 }
 
+/* Keys that are whole without the new tokens are kept; the others are made. */
+static void split_kept(const struct sps_shape *shape, struct sps_plan *plan,
+                       int64_t *first, int64_t *kept, int64_t *made)
+{
+    for (int64_t i = 0; i < shape->n; i++) {
+        int64_t fresh = shape->cu_q[i + 1] - shape->cu_q[i];
+        int64_t all = plan->by.cu[i + 1] - plan->by.cu[i];
+        first[i] = sps_compressed_count(sps_shape_keys(shape, i) - fresh, plan->by.l,
+                                        plan->by.u);
+        kept[i + 1] = kept[i] + first[i];
+        made[i + 1] = made[i] + all - first[i];
+    }
+    plan->kept = plan->by;
+    plan->kept.make = kept;
+    plan->by.first = first;
+    plan->by.make = made;
+}
+
 enum sps_status sps_compress_plan(struct sps_plan *plan, int64_t l, int64_t u)
 {
     const struct sps_shape *shape = &plan->problem->shape;
-    void *cu;
+    int64_t *cu, size = shape->n + 1;
+    void *mem;
 
-    SPS_TRY(sps_calloc((size_t)(shape->n + 1) * sizeof(int64_t), &cu));
+    SPS_TRY(sps_calloc((size_t)(4 * size) * sizeof *cu, &mem));
+    cu = mem;
     plan->by = (struct sps_compression){.l = l, .u = u, .cu = cu};
     plan->compressed = sps_compressed_offsets(shape, l, u, cu);
+    if (plan->problem->decode)
+        split_kept(shape, plan, cu + size, cu + 2 * size, cu + 3 * size);
+    plan->made = sps_made_count(&plan->by, shape->n);
     return SPS_OK;
 }
 

@@ -12,8 +12,8 @@ enum sps_status sps_select_check(const struct sps_plan *plan);
  * blocks, and its predicted pairs and requested density. */
 void sps_select_plan(struct sps_plan *plan, int64_t heads, struct sps_rule rule);
 
-/* Set plan->by and plan->compressed to keys of l tokens every u; the (row, compressed
- * key) pairs that are visible, one head. */
+/* Set plan->by, kept, compressed and made to keys of l tokens every u; the (row,
+ * compressed key) pairs that are visible, one head. */
 enum sps_status sps_compress_plan(struct sps_plan *plan, int64_t l, int64_t u);
 double sps_compress_pairs(const struct sps_plan *plan);
 

@@ -205,7 +205,8 @@ void sps_axes_label(const struct sps_axes *axes, const void *const part[SPS_PART
         const struct sps_axis *x = &axes->axis[a];
         size_t used = strlen(label);
         char value[SPS_TEXT_MAX];
-        if (!all && x->count == 1 && strcmp(x->option->name, "length") != 0)
+        if (!all && x->count == 1 && strcmp(x->option->name, "length") != 0 &&
+            strcmp(x->option->name, "cache") != 0)
             continue;
         sps_option_format(x->option, part[x->part], value, sizeof value);
         snprintf(label + used, size - used, " %s=%s", x->option->name, value);

@@ -7,7 +7,7 @@
 #include "base/option.h"
 #include "sim/run/yaml.h"
 
-enum { SPS_AXES_MAX = 64, SPS_PARTS_MAX = 2 };
+enum { SPS_AXES_MAX = 64, SPS_PARTS_MAX = 3 };
 
 /* An option that the file gives. */
 struct sps_axis {
@@ -29,7 +29,7 @@ struct sps_axes {
     } part[SPS_PARTS_MAX];
 };
 
-/* Start an entry of up to two structs; bytes[i] is the size of struct i. */
+/* Start an entry of up to SPS_PARTS_MAX structs; bytes[i] is the size of struct i. */
 enum sps_status sps_axes_begin(struct sps_axes *axes, const struct sps_yaml *entry,
                                const struct sps_option *const table[SPS_PARTS_MAX],
                                const size_t bytes[SPS_PARTS_MAX], struct sps_keep *keep);
@@ -46,7 +46,8 @@ double sps_axes_variants(const struct sps_axes *axes);
 void sps_axes_apply(const struct sps_axes *axes, int64_t i,
                     void *const part[SPS_PARTS_MAX]);
 
-/* Append " name=value" of the options given: all, or only lists and `length`. */
+/* Append " name=value" of the options given: all, or only lists, `length` and
+ * `cache`. */
 void sps_axes_label(const struct sps_axes *axes, const void *const part[SPS_PARTS_MAX],
                     bool all, char *label, size_t size);
 

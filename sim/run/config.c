@@ -11,10 +11,6 @@ static const char *const backend_words[] = {"auto", "ref",           "cpu",
                                             "cuda", "cuda_portable", NULL};
 static const char *const dtype_words[] = {"bf16", "fp16", "fp32", NULL};
 
-/* What this version can run. */
-static const bool phase_built[SPS_PHASE_COUNT] = {
-    [SPS_PREFILL] = true, [SPS_BACKWARD] = true};
-
 int64_t sps_word_position(const char *const *words, const char *word)
 {
     int64_t i = 0;
@@ -81,14 +77,7 @@ static enum sps_status read_phases(void *into, const struct sps_yaml *value,
                                    struct sps_config *config)
 {
     (void)into;
-    SPS_TRY(read_words(value, "phase", sps_phase_words, config, &config->phases));
-    const struct sps_yaml *at = sps_yaml_first(value);
-    for (int64_t i = 0; i < config->phases.count; i++, at = at->next)
-        if (!phase_built[sps_word_position(sps_phase_words, at->text)])
-            return sps_yaml_complain(
-                at, "phase %s: not built yet: prefill and backward are allowed",
-                at->text);
-    return SPS_OK;
+    return read_words(value, "phase", sps_phase_words, config, &config->phases);
 }
 
 static enum sps_status read_backends(void *into, const struct sps_yaml *value,

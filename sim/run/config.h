@@ -13,8 +13,12 @@
 
 enum { SPS_CONFIG_BYTES_MAX = 1 << 20, SPS_POINTS_MAX = 100000 };
 
-enum sps_phase { SPS_PREFILL, SPS_DECODE, SPS_BACKWARD, SPS_PHASE_COUNT };
+enum sps_phase { SPS_PREFILL, SPS_DECODE, SPS_BACKWARD };
 const char *sps_phase_name(enum sps_phase phase);
+
+/* How the keys and values of a data set lie in memory. */
+enum sps_cache { SPS_CONTIGUOUS, SPS_PAGED };
+const char *sps_cache_name(int64_t cache);
 
 /* One entry of `data` after its axes are multiplied out. */
 struct sps_data_spec {
@@ -24,6 +28,7 @@ struct sps_data_spec {
     int64_t heads[1024];                   /* recorded only: kept query heads */
     int64_t head_count;                    /* 0: all */
     int64_t length, queries;               /* recorded: 0: all */
+    int64_t cache;                         /* enum sps_cache */
     struct sps_synthetic synthetic;
     void *generator_options; /* generator->options_size, owned by the plan */
     char label[256];         /* "kjv-l11" or "needle length=8192": source and axes */

@@ -15,7 +15,20 @@ static const struct sps_option recorded_options[] = {
      "the last so many rows; 0: all"},
     {0},
 };
+
+/* Beside those of a recording or of a generator. */
+static const struct sps_option storage_options[] = {
+    {"cache", SPS_OPT_CHOICE, SPS_LIST_AXIS, AT(cache), "contiguous", 0, 0,
+     "contiguous|paged", NULL,
+     "keys and values: one after the other, or in pages of 64 tokens"},
+    {0},
+};
 #undef AT
+
+const char *sps_cache_name(int64_t cache)
+{
+    return cache == SPS_PAGED ? "paged" : "contiguous";
+}
 
 static int by_value(const void *a, const void *b)
 {
@@ -128,8 +141,10 @@ static enum sps_status check_recording(struct sps_data_entry *e,
 static enum sps_status read_recorded(struct sps_data_entry *e, struct sps_config *config)
 {
     static const char *const others[] = {"recorded", "layers", "heads", "zip", NULL};
-    const struct sps_option *const table[SPS_PARTS_MAX] = {recorded_options};
-    const size_t bytes[SPS_PARTS_MAX] = {sizeof(struct sps_data_spec)};
+    const struct sps_option *const table[SPS_PARTS_MAX] = {recorded_options,
+                                                           storage_options};
+    const size_t bytes[SPS_PARTS_MAX] = {sizeof(struct sps_data_spec),
+                                         sizeof(struct sps_data_spec)};
     const struct sps_yaml *node = sps_yaml_get(e->node, e->key);
     const struct sps_yaml *layers = sps_yaml_get(e->node, "layers");
     const struct sps_yaml *heads = sps_yaml_get(e->node, "heads");
@@ -167,10 +182,11 @@ static enum sps_status read_synthetic(struct sps_data_entry *e, struct sps_confi
     }
     snprintf(e->source, sizeof e->source, "%s", e->generator->name);
     strcpy(e->stem, e->source);
-    const struct sps_option *const table[SPS_PARTS_MAX] = {sps_synthetic_options,
-                                                           e->generator->options};
+    const struct sps_option *const table[SPS_PARTS_MAX] = {
+        sps_synthetic_options, e->generator->options, storage_options};
     const size_t bytes[SPS_PARTS_MAX] = {sizeof(struct sps_synthetic),
-                                         e->generator->options_size};
+                                         e->generator->options_size,
+                                         sizeof(struct sps_data_spec)};
     SPS_TRY(sps_axes_begin(&e->axes, e->node, table, bytes, config->keep));
     return sps_axes_read(&e->axes, others, config->keep);
 }

@@ -33,11 +33,11 @@ static void append_set(char *label, size_t size, const int64_t *set, int64_t cou
 
 static void label_spec(const struct sps_data_entry *e, struct sps_data_spec *s)
 {
-    const void *part[SPS_PARTS_MAX] = {s, NULL};
+    const void *part[SPS_PARTS_MAX] = {s, s};
     bool layer = e->layer_count > 1 || (e->all_keys && sps_yaml_get(e->node, "layers"));
 
     if (e->generator)
-        part[0] = &s->synthetic, part[1] = s->generator_options;
+        part[0] = &s->synthetic, part[1] = s->generator_options, part[2] = s;
     snprintf(s->label, sizeof s->label, "%.*s", (int)sizeof s->label - 1, e->mark);
     sps_axes_label(&e->axes, part, e->all_keys, s->label, sizeof s->label);
     if (e->all_keys)
@@ -51,7 +51,7 @@ static void label_spec(const struct sps_data_entry *e, struct sps_data_spec *s)
 static void fill_recorded(const struct sps_data_entry *e, int64_t variant,
                           struct sps_data_spec *s)
 {
-    void *part[SPS_PARTS_MAX] = {s, NULL};
+    void *part[SPS_PARTS_MAX] = {s, s};
 
     sps_axes_apply(&e->axes, variant, part);
     s->head_count = e->head_count;
@@ -68,7 +68,7 @@ static enum sps_status fill_synthetic(const struct sps_data_entry *e, int64_t va
         if (!s->generator_options)
             return SPS_ENOMEM;
     }
-    void *part[SPS_PARTS_MAX] = {&s->synthetic, s->generator_options};
+    void *part[SPS_PARTS_MAX] = {&s->synthetic, s->generator_options, s};
     sps_axes_apply(&e->axes, variant, part);
     s->synthetic.seed = (uint64_t)config->seed;
     s->length = s->synthetic.length;
@@ -80,7 +80,7 @@ static bool same(const struct sps_data_spec *a, const struct sps_data_spec *b)
 {
     return a->generator == b->generator && strcmp(a->source, b->source) == 0 &&
            a->layer == b->layer && a->length == b->length && a->queries == b->queries &&
-           a->head_count == b->head_count &&
+           a->cache == b->cache && a->head_count == b->head_count &&
            memcmp(a->heads, b->heads, (size_t)a->head_count * sizeof *a->heads) == 0 &&
            memcmp(&a->synthetic, &b->synthetic, sizeof a->synthetic) == 0 &&
            (!a->generator_options || memcmp(a->generator_options, b->generator_options,

@@ -13,33 +13,13 @@ struct sketch {
     struct sps_problem problem;
 };
 
-/* A generated set by its numbers alone: 1M tokens need no memory to plan. */
-static enum sps_status sketch_synthetic(const struct sps_synthetic *spec,
-                                        struct sps_data *d)
-{
-    int64_t t = spec->queries ? spec->queries : spec->length;
-    void *mem;
-
-    d->n = spec->batch, d->h = spec->q_heads, d->g = spec->kv_heads;
-    d->dk = spec->head_dim, d->dv = spec->value_dim ? spec->value_dim : spec->head_dim;
-    t = t < spec->length ? t : spec->length;
-    d->t = d->n * t, d->s = d->n * spec->length;
-    SPS_TRY(sps_calloc((size_t)(d->n + 1) * sizeof(int64_t), &mem));
-    d->cu_q = mem;
-    SPS_TRY(sps_calloc((size_t)(d->n + 1) * sizeof(int64_t), &mem));
-    d->cu_k = mem;
-    for (int64_t i = 0; i <= d->n; i++)
-        d->cu_q[i] = i * t, d->cu_k[i] = i * spec->length;
-    return SPS_OK;
-}
-
 static enum sps_status make_sketch(const struct sps_point *point, struct sketch *sketch)
 {
-    const struct sps_data_spec *spec = point->data;
+    static const struct sps_pages pages = {.tokens = SPS_PAGE_TOKENS};
+    bool paged = point->data->cache == SPS_PAGED;
     struct sps_data *d = &sketch->data;
 
-    SPS_TRY(spec->generator ? sketch_synthetic(&spec->synthetic, d)
-                            : sps_data_load(spec, d));
+    SPS_TRY(sps_data_sketch(point->data, point->phase, d));
     sketch->problem = (struct sps_problem){.shape = {.h = d->h,
                                                      .g = d->g,
                                                      .t = d->t,
@@ -50,7 +30,8 @@ static enum sps_status make_sketch(const struct sps_point *point, struct sketch 
                                                      .cu_q = d->cu_q,
                                                      .cu_k = d->cu_k,
                                                      .causal = true,
-                                                     .scale = 1},
+                                                     .scale = 1,
+                                                     .pages = paged ? &pages : NULL},
                                            .extra = {.gate = d->gate,
                                                      .w_k = d->w_k,
                                                      .w_v = d->w_v,
@@ -64,7 +45,8 @@ static enum sps_status make_sketch(const struct sps_point *point, struct sketch 
                                                                .width = d->index.dim[2],
                                                                .list = d->index.data}},
                                            .dtype = point->dtype,
-                                           .backward = point->phase == SPS_BACKWARD};
+                                           .backward = point->phase == SPS_BACKWARD,
+                                           .decode = point->phase == SPS_DECODE};
     return SPS_OK;
 }
 
@@ -97,31 +79,34 @@ static void print_point(const struct sps_point *point, const struct sps_plan *pl
         fprintf(out, " %10s\n", "unknown");
 }
 
+static enum sps_status plan_point(const struct sps_point *point, struct sps_device *dev,
+                                  struct sketch *sketch, struct sps_plan *plan)
+{
+    SPS_TRY(make_sketch(point, sketch));
+    return sps_plan_make(point->method, point->options, &sketch->problem, dev, plan);
+}
+
 static enum sps_status dry_point(const struct sps_point *point, struct sps_device *dev,
                                  double matrix_flops, FILE *out)
 {
     struct sketch sketch = {0};
     struct sps_plan plan = {0};
-    struct sps_take all;
 
-    enum sps_status status = make_sketch(point, &sketch);
-    if (status == SPS_OK) {
-        all = (struct sps_take){.kv_heads = sketch.data.g,
-                                .backward = point->phase == SPS_BACKWARD};
-        status =
-            sps_plan_make(point->method, point->options, &sketch.problem, dev, &plan);
-        if (status == SPS_OK)
-            print_point(point, &plan,
-                        sps_input_bytes(&sketch.data, &all, point->dtype, dev),
-                        matrix_flops, out);
-        else if (status == SPS_ENOTSUP || status == SPS_ECONFIG) {
-            print_label(point, out);
-            fprintf(out, "cannot run: %s\n", sps_error());
-        }
-        sps_plan_free(&plan);
+    enum sps_status status = plan_point(point, dev, &sketch, &plan);
+    bool refused = status == SPS_ENOTSUP || status == SPS_ECONFIG;
+    struct sps_take all = {.kv_heads = sketch.data.g,
+                           .backward = point->phase == SPS_BACKWARD,
+                           .paged = point->data->cache == SPS_PAGED};
+    if (status == SPS_OK)
+        print_point(point, &plan, sps_input_bytes(&sketch.data, &all, point->dtype, dev),
+                    matrix_flops, out);
+    if (refused) {
+        print_label(point, out);
+        fprintf(out, "cannot run: %s\n", sps_error());
     }
+    sps_plan_free(&plan);
     sps_data_free(&sketch.data);
-    return status == SPS_ENOTSUP || status == SPS_ECONFIG ? SPS_OK : status;
+    return refused ? SPS_OK : status;
 }
 
 static enum sps_status dry_points(const struct sps_run_options *o,

@@ -66,6 +66,12 @@ static const char *get_queries(const struct sps_point *p, char *buffer, size_t s
     return number(p->data->queries, buffer, size);
 }
 
+static const char *get_cache(const struct sps_point *p, char *buffer, size_t size)
+{
+    (void)buffer, (void)size;
+    return sps_cache_name(p->data->cache);
+}
+
 enum form { WORD, METHOD, NUMBER, PATH };
 
 static const struct property {
@@ -77,7 +83,7 @@ static const struct property {
     {"backend", get_backend, WORD},   {"dtype", get_dtype, WORD},
     {"recorded", get_recorded, PATH}, {"synthetic", get_synthetic, WORD},
     {"layer", get_layer, NUMBER},     {"length", get_length, NUMBER},
-    {"queries", get_queries, NUMBER},
+    {"queries", get_queries, NUMBER}, {"cache", get_cache, WORD},
 };
 enum { PROPERTIES = sizeof properties / sizeof *properties };
 

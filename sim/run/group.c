@@ -6,19 +6,44 @@
 
 #include "base/rng.h"
 
-enum sps_status sps_data_load(const struct sps_data_spec *spec, struct sps_data *data)
+/* The last so many rows of each sequence; 0: all. */
+static int64_t last_rows(int64_t queries, enum sps_phase phase)
 {
+    return phase == SPS_DECODE ? 1 : queries;
+}
+
+static struct sps_synthetic synthetic_of(const struct sps_data_spec *spec,
+                                         enum sps_phase phase)
+{
+    struct sps_synthetic synthetic = spec->synthetic;
+
+    synthetic.queries = last_rows(synthetic.queries, phase);
+    return synthetic;
+}
+
+enum sps_status sps_data_sketch(const struct sps_data_spec *spec, enum sps_phase phase,
+                                struct sps_data *data)
+{
+    struct sps_synthetic synthetic = synthetic_of(spec, phase);
+
+    return spec->generator ? sps_synthetic_shape(&synthetic, data)
+                           : sps_data_load(spec, phase, data);
+}
+
+enum sps_status sps_data_load(const struct sps_data_spec *spec, enum sps_phase phase,
+                              struct sps_data *data)
+{
+    struct sps_synthetic synthetic = synthetic_of(spec, phase);
     struct sps_recording *rec;
 
     if (spec->generator)
-        return sps_generate(spec->generator, &spec->synthetic, spec->generator_options,
-                            data);
+        return sps_generate(spec->generator, &synthetic, spec->generator_options, data);
     SPS_TRY(sps_recording_open(spec->source, &rec));
     struct sps_slice slice = {.layer = spec->layer,
                               .heads = spec->head_count ? spec->heads : NULL,
                               .head_count = spec->head_count,
                               .length = spec->length,
-                              .queries = spec->queries};
+                              .queries = last_rows(spec->queries, phase)};
     enum sps_status status = sps_recording_load(rec, &slice, data);
     sps_recording_close(rec);
     return status;
@@ -85,7 +110,8 @@ static size_t whole_bytes(const struct sps_group *group)
 {
     const struct sps_data *data = &group->data;
     bool backward = group->phase == SPS_BACKWARD;
-    struct sps_take all = {.kv_heads = data->g, .backward = backward};
+    struct sps_take all = {
+        .kv_heads = data->g, .backward = backward, .paged = group->paged};
     size_t row = (size_t)(data->h * (data->dv + 4)) * sizeof(float);
 
     return sps_input_bytes(data, &all, group->dtype, &group->dev) +
@@ -104,7 +130,9 @@ static enum sps_status make_parts(struct sps_group *group)
     for (int64_t i = 0; i < group->parts; i++)
         group->part[i].take = (struct sps_take){.kv_head = i,
                                                 .kv_heads = fits ? data->g : 1,
-                                                .backward = group->phase == SPS_BACKWARD};
+                                                .backward = group->phase == SPS_BACKWARD,
+                                                .decode = group->phase == SPS_DECODE,
+                                                .paged = group->paged};
     return SPS_OK;
 }
 
@@ -125,7 +153,7 @@ static enum sps_status enter(struct sps_group *group, const struct sps_point *po
                              int threads)
 {
     SPS_TRY(open_device(group, point->backend, threads));
-    SPS_TRY(sps_data_load(point->data, &group->data));
+    SPS_TRY(sps_data_load(point->data, point->phase, &group->data));
     SPS_TRY(sps_data_check_finite(&group->data));
     SPS_TRY(choose_rows(group));
     if (group->phase == SPS_BACKWARD)
@@ -142,6 +170,7 @@ enum sps_status sps_group_enter(struct sps_group *group, const struct sps_point 
     group->measure = *measure;
     group->dtype = point->dtype;
     group->phase = point->phase;
+    group->paged = point->data->cache == SPS_PAGED;
     group->seed = point->seed;
     enum sps_status status = enter(group, point, threads);
     if (status != SPS_OK)

@@ -28,7 +28,9 @@ struct sps_group {
     struct sps_data data;
     struct sps_measure measure;
     enum sps_dtype dtype;
-    enum sps_phase phase; /* backward: parts have d_o, nothing is measured but cost */
+    enum sps_phase phase; /* backward: parts have d_o, nothing is measured but cost;
+                             decode: the data have the last row of each sequence */
+    bool paged;           /* keys and values lie in pages */
     uint64_t seed;
     int64_t *rows, count; /* measured packed rows of the data */
     int64_t *at;          /* where each stands in a part's input */
@@ -50,7 +52,12 @@ void sps_part_leave(struct sps_group *group, int64_t i);
 /* The problem of an entered part whose rows are the measured ones, in their order. */
 const struct sps_problem *sps_part_measured(const struct sps_group *group, int64_t i);
 
-/* Load a point's data on the host, without a device (plan, inspect).  */
-enum sps_status sps_data_load(const struct sps_data_spec *spec, struct sps_data *data);
+/* Load a point's data on the host, without a device; for decode the last row of each
+ * sequence.  A sketch of a synthetic set has numbers and offsets but no tensors: 1M
+ * tokens need no memory to plan. */
+enum sps_status sps_data_load(const struct sps_data_spec *spec, enum sps_phase phase,
+                              struct sps_data *data);
+enum sps_status sps_data_sketch(const struct sps_data_spec *spec, enum sps_phase phase,
+                                struct sps_data *data);
 
 #endif

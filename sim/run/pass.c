@@ -154,7 +154,8 @@ enum sps_status sps_pass_open(const struct sps_method *method, const void *optio
     if (bytes > dev->memory_bytes)
         return sps_fail(SPS_ENOMEM, "%s needs %zu bytes, %s has %zu", method->name, bytes,
                         dev->backend->name, dev->memory_bytes);
-    return allocate(pass);
+    SPS_TRY(allocate(pass));
+    return problem->decode && method->prepare ? method->prepare(&pass->call) : SPS_OK;
 }
 
 void sps_pass_close(struct sps_pass *pass)

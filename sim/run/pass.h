@@ -14,9 +14,10 @@ struct sps_pass {
 /* Device bytes of a pass of this plan, and the chunk of rows it would use. */
 size_t sps_pass_bytes(const struct sps_plan *plan, int64_t *chunk);
 
-/* Plan and allocate; sps_pass_close() ends *pass, also after a failure.
- * SPS_ENOTSUP: the device or data cannot run it; SPS_ENOMEM: it does not fit, both
- * figures in the message. */
+/* Plan, allocate and, for a decode step, have the method prepare what it keeps of the
+ * tokens before (the problem's inputs must be there); sps_pass_close() ends *pass, also
+ * after a failure. SPS_ENOTSUP: the device or data cannot run it; SPS_ENOMEM: it does not
+ * fit, both figures in the message. */
 enum sps_status sps_pass_open(const struct sps_method *method, const void *options,
                               const struct sps_problem *problem, struct sps_device *dev,
                               struct sps_pass *pass);

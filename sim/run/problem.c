@@ -8,7 +8,7 @@
 struct cut {
     const struct sps_tensor *x;
     int64_t head, heads;
-    const int64_t *rows; /* NULL: 0, 1, 2, ... */
+    const int64_t *rows; /* -1: zeros; NULL: 0, 1, 2, ... */
     int64_t count;
 };
 
@@ -26,6 +26,11 @@ static void copy_rows(const struct cut *cut, enum sps_dtype dtype, enum sps_dtyp
 
     for (int64_t r = 0; r < cut->count; r++) {
         int64_t row = cut->rows ? cut->rows[r] : r;
+        if (row < 0) {
+            memset(out, 0, (size_t)size * to);
+            out += (size_t)size * to;
+            continue;
+        }
         const char *source =
             (const char *)x->data + (size_t)(row * stride + cut->head * x->dim[2]) * from;
         sps_to_f32(source, x->dtype, size, wide);
@@ -129,6 +134,16 @@ static enum sps_status take_index(const struct sps_data *data,
     return SPS_OK;
 }
 
+/* Keys' side: heads [head, head + heads) of every key, in pages where they lie so. */
+static struct cut cut_keys(const struct sps_tensor *x, int64_t head, int64_t heads,
+                           const struct sps_input *input)
+{
+    const struct sps_paging *paging = &input->paging;
+
+    return (struct cut){x, head, heads, paging->row,
+                        paging->row ? paging->slots : x->dim[0]};
+}
+
 /* Rows of the queries' side, keys whole; every index head. */
 static enum sps_status take_indexer(const struct sps_data *data,
                                     const struct sps_take *take, enum sps_dtype dtype,
@@ -137,7 +152,7 @@ static enum sps_status take_indexer(const struct sps_data *data,
     struct sps_extras *extra = &input->problem.extra;
     int64_t rows = taken_rows(data, take), heads = data->q_idx.dim[1];
     const struct cut q = {&data->q_idx, 0, heads, take->rows, rows};
-    const struct cut k = {&data->k_idx, 0, 1, NULL, data->s};
+    const struct cut k = cut_keys(&data->k_idx, 0, 1, input);
     const struct cut w = {&data->w_idx, 0, 1, take->rows, rows};
 
     if (!data->q_idx.data)
@@ -200,8 +215,8 @@ static enum sps_status take_keys(const struct sps_data *data, const struct sps_t
                                  struct sps_input *input)
 {
     struct sps_qkv *in = &input->problem.in;
-    const struct cut k = {&data->k, take->kv_head, take->kv_heads, NULL, data->s};
-    const struct cut v = {&data->v, take->kv_head, take->kv_heads, NULL, data->s};
+    const struct cut k = cut_keys(&data->k, take->kv_head, take->kv_heads, input);
+    const struct cut v = cut_keys(&data->v, take->kv_head, take->kv_heads, input);
 
     if (take->keys) {
         input->borrowed = true;
@@ -223,6 +238,9 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
 
     *input = (struct sps_input){.dev = dev};
     SPS_TRY(place_rows(data, take, input));
+    if (take->paged)
+        SPS_TRY(
+            sps_paging_make(data->cu_k, data->n, SPS_PAGE_TOKENS, seed, &input->paging));
     SPS_TRY(upload(
         input,
         &(struct cut){&data->q, take->kv_head * G, take->kv_heads * G, take->rows, t},
@@ -231,18 +249,21 @@ enum sps_status sps_input_make(const struct sps_data *data, const struct sps_tak
     SPS_TRY(take_extras(data, take, dtype, input));
     SPS_TRY(take_indexer(data, take, dtype, device, input));
     SPS_TRY(take_gradient(data, take, dtype, input));
-    input->problem.shape = (struct sps_shape){.h = take->kv_heads * G,
-                                              .g = take->kv_heads,
-                                              .t = t,
-                                              .s = data->s,
-                                              .dk = data->dk,
-                                              .dv = data->dv,
-                                              .n = data->n,
-                                              .cu_q = input->cu_q,
-                                              .cu_k = input->cu_k,
-                                              .pos = input->pos,
-                                              .causal = true,
-                                              .scale = data->scale};
+    input->problem.shape =
+        (struct sps_shape){.h = take->kv_heads * G,
+                           .g = take->kv_heads,
+                           .t = t,
+                           .s = data->s,
+                           .dk = data->dk,
+                           .dv = data->dv,
+                           .n = data->n,
+                           .cu_q = input->cu_q,
+                           .cu_k = input->cu_k,
+                           .pos = input->pos,
+                           .causal = true,
+                           .scale = data->scale,
+                           .pages = take->paged ? &input->paging.pages : NULL};
+    input->problem.decode = take->decode;
     input->problem.dtype = dtype;
     input->problem.seed = seed;
     return SPS_OK;
@@ -298,6 +319,7 @@ void sps_input_free(struct sps_input *input)
     free(input->cu_k);
     free(input->pos);
     free(input->given);
+    sps_paging_free(&input->paging);
     *input = (struct sps_input){0};
 }
 
@@ -306,10 +328,12 @@ size_t sps_input_bytes(const struct sps_data *data, const struct sps_take *take,
 {
     size_t size = sps_dtype_size(dev->backend->accepts(dtype));
     int64_t q = taken_rows(data, take) * take->kv_heads * (data->h / data->g) * data->dk;
-    int64_t kv = data->s * take->kv_heads * (data->dk + data->dv);
+    int64_t keys =
+        take->paged ? sps_paging_slots(data->cu_k, data->n, SPS_PAGE_TOKENS) : data->s;
+    int64_t kv = keys * take->kv_heads * (data->dk + data->dv);
     int64_t x = data->q_idx.data ? data->q_idx.dim[1] : 0;
     int64_t rows = taken_rows(data, take);
-    int64_t indexer = x ? (rows * x + data->s) * data->q_idx.dim[2] : 0;
+    int64_t indexer = x ? (rows * x + keys) * data->q_idx.dim[2] : 0;
     int64_t d_o = rows * take->kv_heads * (data->h / data->g) * data->dv;
     int64_t floats = rows * x + (take->backward ? d_o : 0);
 

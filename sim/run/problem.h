@@ -4,6 +4,7 @@
 
 #include "datasets/dataset.h"
 #include "sim/method/method.h"
+#include "sim/run/pages.h"
 
 /* What to take of a data set. */
 struct sps_take {
@@ -12,6 +13,8 @@ struct sps_take {
     int64_t count;
     const struct sps_input *keys; /* use its k and v, of the same heads; NULL: upload */
     bool backward;                /* take the data's d_o too, and want a backward pass */
+    bool decode;                  /* the rows are their sequences' new tokens */
+    bool paged;                   /* keys and values lie in pages */
 };
 
 /* A problem and everything it owns. */
@@ -20,6 +23,7 @@ struct sps_input {
     struct sps_device *dev;
     int64_t *cu_q, *cu_k, *pos; /* host */
     int32_t *given;             /* host */
+    struct sps_paging paging;   /* when taken so */
     bool borrowed;              /* k and v are another input's */
     size_t bytes;               /* device memory held */
 };

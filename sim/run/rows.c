@@ -26,6 +26,7 @@ static void spec_text(const struct sps_data_spec *spec, struct sps_text *text)
     sps_text_printf(text, "|%s|%lld %lld %lld",
                     spec->generator ? spec->generator->name : "", (long long)spec->layer,
                     (long long)spec->length, (long long)spec->queries);
+    sps_text_printf(text, " %s", sps_cache_name(spec->cache));
     for (int64_t i = 0; i < spec->head_count; i++)
         sps_text_printf(text, ",%lld", (long long)spec->heads[i]);
     if (!spec->generator)
@@ -88,6 +89,7 @@ void sps_rows_identify(const struct sps_point *point, const char *id, const char
     if (!point->data->generator)
         sps_record_number(r, SPS_R_layer, (double)point->data->layer);
     sps_record_text(r, SPS_R_dtype, sps_dtype_name(point->dtype));
+    sps_record_text(r, SPS_R_cache, sps_cache_name(point->data->cache));
     sps_record_number(r, SPS_R_seed, (double)point->seed);
     sps_record_text(r, SPS_R_oracle, point->method->oracle ? "true" : "false");
     sps_text_free(&options);

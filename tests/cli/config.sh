@@ -20,6 +20,6 @@ try <<END
 name: x
 data: [{synthetic: diffuse, length: 64}]
 methods: [{method: moba, topk: 0}]
-phases: [decode]
+phases: [decod]
 END
 $sparsescope run c.yaml --dry-run --set nothing

@@ -51,3 +51,17 @@ $sparsescope run tiny.yaml -o idle -q --backend cpu --set "methods=[{method: 'nu
 for c in phase label status reason flops time_n_cold time_n_hot; do
     columns $c idle/results.csv | tr '\r\n' '  '; echo
 done
+# One step of decode: the last row of each sequence, here of unequal lengths.
+batch="--set data[0].batch=3 --set data[0].min_length=64"
+$sparsescope run tiny.yaml -o step -q --backend cpu --set 'phases=[prefill, decode]' --set 'methods[1].topk=2' $batch; echo "exit $?"
+for c in phase label status n_rows n t s density_flops flops flops_dense; do
+    columns $c step/results.csv | tr '\r\n' '  '; echo
+done
+# Pages change where keys lie, and no figure but times.
+$sparsescope run tiny.yaml -o pages -q --backend cpu --set 'phases=[decode, backward]' --set 'methods=[{method: moba, block: 32, topk: 2}]' --set 'data[0].cache=[contiguous, paged]' $batch; echo "exit $?"
+for c in phase data_label cache status reason recall_mass error_rel_l2 flops bytes; do
+    columns $c pages/results.csv | tr '\r\n' '  '; echo
+done
+$sparsescope run tiny.yaml --dry-run --backend ref --set phases=decode --set 'methods[1].topk=2' $batch | awk '{ $NF = ""; print }'
+# What cannot be made is said without being made.
+$sparsescope run tiny.yaml --dry-run --backend ref --set data[0].queries=300 | tail -3

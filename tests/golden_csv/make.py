@@ -50,7 +50,7 @@ def point(number, label, layer):
     return dict(schema_version=1, point_id=f"{number:016x}", phase="prefill", backend="cpu",
                 method=method, label=label, options="; ".join(label.split()[1:]),
                 data="made-up.safetensors", data_label=f"made-up layer={layer}", layer=layer,
-                dtype="bf16", seed=1, n=1, t=512, s=1024, h=2, g=1, dk=64, dv=64)
+                dtype="bf16", cache="contiguous", seed=1, n=1, t=512, s=1024, h=2, g=1, dk=64, dv=64)
 
 
 def results(identity, recall, tokens, error, time, share):

@@ -198,7 +198,7 @@ static void nsa(int64_t n, int64_t h, int64_t g)
 
     build(&d, n, h, g, d_, d_, 4);
     int64_t m = sps_compressed_offsets(&d.shape, l, u, cu);
-    struct sps_compression by = {l, u, cu};
+    struct sps_compression by = {.l = l, .u = u, .cu = cu};
     struct sps_tensor w = normals(g, l * d_, d_), pe = normals(g, l, d_);
     float *k = device(m * g * d_ * 4), *v = device(m * g * d_ * 4);
     const float *part[3] = {d.o[0], d.o[1], d.o[2]};
@@ -259,7 +259,7 @@ static void moba(int64_t n, int64_t h, int64_t g, int64_t block, int64_t topk)
 
     build(&d, n, h, g, 128, 128, 1);
     int64_t m = sps_compressed_offsets(&d.shape, block, block, cu);
-    struct sps_compression by = {block, block, cu};
+    struct sps_compression by = {.l = block, .u = block, .cu = cu};
     float *means = device((m + 1) * g * 128 * 4);
     index.list = device(n * h * topk * 4);
     printf("moba %lldk %lld/%lld B %lld k %lld\n", (long long)n / 1024, (long long)h,

@@ -456,11 +456,43 @@ static void check_gate(struct problem *p, const struct sps_compression *by,
     free(x);
 }
 
+/* Compressed keys made in two goes, as decode steps make them, are those of one; by
+ * means, or by the map w.  `whole` was made at once. */
+static void check_made(struct problem *p, const struct sps_compression *by,
+                       const struct sps_tensor *pe, const struct sps_tensor *w,
+                       const float *whole)
+{
+    int64_t first[4], make[5] = {0}, rest[5] = {0}, n = p->shape.n;
+    int64_t size = by->cu[n] * p->spec.g * p->spec.dk;
+    struct sps_compression goes[] = {{by->l, by->u, by->cu, NULL, make},
+                                     {by->l, by->u, by->cu, first, rest}};
+    float *y = device((size_t)size * 4), *want, *got;
+
+    for (int64_t i = 0; i < n; i++) {
+        int64_t all = by->cu[i + 1] - by->cu[i];
+        first[i] = i % 2 ? all / 3 : all;
+        make[i + 1] = make[i] + first[i];
+        rest[i + 1] = rest[i] + all - first[i];
+    }
+    poison(y, size);
+    for (int i = 0; i < 2; i++)
+        if (w)
+            MUST(gpu.kernels.compress_linear(&gpu, &p->shape, &p->gpu.in.k, pe, w,
+                                             &goes[i], y));
+        else
+            MUST(gpu.kernels.compress_mean(&gpu, &p->shape, &p->gpu.in.k, &goes[i], y));
+    want = fetch(whole, size), got = fetch(y, size);
+    verdict(memcmp(want, got, (size_t)size * 4) == 0, p->spec.name, "made in two goes",
+            gpu.impl, 1, 0);
+    free(want), free(got);
+    gpu.backend->free(&gpu, y);
+}
+
 /* Means on both sides, gate, and gate_select against ref's gate and topk. */
 static void check_moba(struct problem *p, int64_t block, int64_t count)
 {
     int64_t cu[5], m = sps_compressed_offsets(&p->shape, block, block, cu);
-    struct sps_compression by = {block, block, cu};
+    struct sps_compression by = {.l = block, .u = block, .cu = cu};
     int64_t nb = sps_shape_blocks(&p->shape, block), rows = p->rows.end - p->rows.begin;
     int64_t size = m * p->spec.g * p->spec.dk, all = rows * p->spec.h * nb;
     float *means = host((size_t)size * 4), *means_gpu = device((size_t)size * 4);
@@ -476,6 +508,7 @@ static void check_moba(struct problem *p, int64_t block, int64_t count)
     MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.k, &by, means));
     MUST(gpu.kernels.compress_mean(&gpu, &p->shape, &p->gpu.in.k, &by, means_gpu));
     close_to(p, "compress_mean", means_gpu, means, size, size > 0 ? size : 1, 1e-6);
+    check_made(p, &by, NULL, NULL, means_gpu);
     poison(y, all);
     MUST(ref.kernels.gate(&ref, &p->shape, &p->ref.in.q, means, &by, p->rows, x));
     MUST(gpu.kernels.gate(&gpu, &p->shape, &p->gpu.in.q, means_gpu, &by, p->rows, y));
@@ -495,7 +528,7 @@ static void check_nsa(struct problem *p, int64_t l, int64_t u, int64_t block,
                       int64_t count)
 {
     int64_t cu[5], m = sps_compressed_offsets(&p->shape, l, u, cu), g = p->spec.g;
-    struct sps_compression by = {l, u, cu};
+    struct sps_compression by = {.l = l, .u = u, .cu = cu};
     int64_t nb = sps_shape_blocks(&p->shape, block), rows = p->rows.end - p->rows.begin;
     int64_t dk = p->spec.dk, dv = p->spec.dv, all = rows * g * nb;
     float *k = host((size_t)(m * g * dk) * 4), *k_gpu = device((size_t)(m * g * dk) * 4);
@@ -517,6 +550,7 @@ static void check_nsa(struct problem *p, int64_t l, int64_t u, int64_t block,
                                      k_gpu));
     close_to(p, "compress_linear", k_gpu, k, m * g * dk, m * g * dk > 0 ? m * g * dk : 1,
              1e-5);
+    check_made(p, &by, &pe_gpu, &w_gpu, k_gpu);
     MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.k, &by, k));
     MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.v, &by, v));
     for (int64_t i = 0; i < m * g * dk; i++)

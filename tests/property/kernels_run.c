@@ -246,8 +246,8 @@ enum sps_status outputs_make(struct sps_device *dev, const struct problem *p,
                       options,
                       given ? given : out,
                       out,
-                      {options->l, options->u, by},
-                      {options->block, options->block, whole}};
+                      {.l = options->l, .u = options->u, .cu = by},
+                      {.l = options->block, .u = options->block, .cu = whole}};
 
     sps_compressed_offsets(&p->shape, options->l, options->u, by);
     sps_compressed_offsets(&p->shape, options->block, options->block, whole);

@@ -1,9 +1,11 @@
 /* methods_run.c - run a registered method on a random problem. */
 #include "tests/property/methods_run.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/rng.h"
 #include "tests/tap.h"
 
 const char *const backends[BACKENDS] = {"ref", "cpu"};
@@ -41,6 +43,16 @@ const struct setting settings[] = {
     {"random", {{"block", "1"}, {"topk", "6"}, {"share", "group"}}, true},
     {NULL, {{0}}, false},
 };
+
+const struct setting linear_setting = {"nsa",
+                                       {{"compress_block", "8"},
+                                        {"compress_stride", "4"},
+                                        {"select_block", "8"},
+                                        {"select_count", "4"},
+                                        {"compress", "linear"}},
+                                       false};
+
+const char *const kept_names[KEPT] = {"k_cmp", "v_cmp", "k_range"};
 
 static bool set_options(struct run *run, const struct setting *setting)
 {
@@ -97,20 +109,45 @@ static void draw_given(struct run *run)
     }
 }
 
-bool run_open(const struct setting *setting, const char *backend, uint64_t seed,
-              struct run *run)
+void run_inputs(struct run *run)
 {
-    *run = (struct run){0};
-    problem_make(seed, &run->problem);
-    run->problem.shape.causal = true;
     run->input = (struct sps_problem){.shape = run->problem.shape,
                                       .in = run->problem.in,
                                       .extra = {.q_idx = run->problem.q_idx,
                                                 .k_idx = run->problem.k_idx,
                                                 .w_idx = run->problem.w_idx},
                                       .dtype = SPS_F32,
-                                      .seed = seed};
+                                      .seed = run->problem.seed};
     draw_given(run);
+}
+
+static void draw(uint64_t seed, uint64_t stream, int64_t a, int64_t b, int64_t c,
+                 double scale, struct sps_tensor *x)
+{
+    float *to = problem_floats(a * b * c);
+
+    *x = sps_tensor_view(to, SPS_F32, a, b, c, 1);
+    sps_normals(seed, stream, 0, a * b * c, to);
+    for (int64_t i = 0; i < a * b * c; i++)
+        to[i] *= (float)scale;
+}
+
+void run_draw_map(struct run *run)
+{
+    const struct sps_shape *s = &run->problem.shape;
+    uint64_t seed = run->problem.seed;
+    int64_t l = strtol(linear_setting.set[0][1], NULL, 10);
+
+    draw(seed, 7, s->g, l * s->dk, s->dk, 1 / sqrt((double)(l * s->dk)), &run->w_k);
+    draw(seed, 8, s->g, l * s->dv, s->dv, 1 / sqrt((double)(l * s->dv)), &run->w_v);
+    draw(seed, 9, s->g, l, s->dk, 1, &run->pe_k);
+    run->input.extra.w_k = run->w_k;
+    run->input.extra.w_v = run->w_v;
+    run->input.extra.pe_k = run->pe_k;
+}
+
+bool run_start(const struct setting *setting, const char *backend, struct run *run)
+{
     run->count = run->input.shape.t * run->input.shape.h * run->input.shape.dv;
     bool ok = set_options(run, setting) &&
               sps_device_open(backend, 2, &run->dev) == SPS_OK &&
@@ -119,8 +156,17 @@ bool run_open(const struct setting *setting, const char *backend, uint64_t seed,
               run_again(run);
     if (!ok)
         printf("# %s on %s, seed %llu: %s\n", setting->method, backend,
-               (unsigned long long)seed, sps_error());
+               (unsigned long long)run->problem.seed, sps_error());
     return ok;
+}
+
+bool run_open(const struct setting *setting, const char *backend, uint64_t seed,
+              struct run *run)
+{
+    *run = (struct run){0};
+    problem_make(seed, &run->problem);
+    run_inputs(run);
+    return run_start(setting, backend, run);
 }
 
 void run_close(struct run *run)
@@ -130,6 +176,9 @@ void run_close(struct run *run)
     problem_free(&run->problem);
     free(run->options);
     free(run->given);
+    sps_tensor_free(&run->w_k);
+    sps_tensor_free(&run->w_v);
+    sps_tensor_free(&run->pe_k);
     sps_pass_index_free(&run->index);
 }
 

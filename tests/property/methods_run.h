@@ -5,7 +5,7 @@
 #include "sim/run/pass.h"
 #include "tests/problem.h"
 
-enum { SEEDS = 12, SETTINGS_MAX = 5, BACKENDS = 2 };
+enum { SEEDS = 12, SETTINGS_MAX = 5, BACKENDS = 2, KEPT = 3 };
 
 extern const char *const backends[BACKENDS];
 
@@ -18,6 +18,12 @@ struct setting {
 
 extern const struct setting settings[]; /* ends with method NULL; the first is full */
 
+/* nsa with a linear map, which run_draw_map() draws. */
+extern const struct setting linear_setting;
+
+/* What methods keep of the tokens before a step, as peek() names it. */
+extern const char *const kept_names[KEPT];
+
 /* A method run on a random problem; everything to free together. */
 struct run {
     struct problem problem;
@@ -27,11 +33,22 @@ struct run {
     void *options;
     int32_t
         *given; /* lists of the method `given`: unsorted, with repeats and later units */
-    struct sps_index index; /* host, owned */
-    int64_t count;          /* floats of the output */
+    struct sps_tensor w_k, w_v, pe_k; /* run_draw_map(); owned */
+    struct sps_index index;           /* host, owned */
+    int64_t count;                    /* floats of the output */
 };
 
-/* False with a line on stdout; run_close() ends *run either way. */
+/* From run->problem to run->input, with lists for the method `given`. */
+void run_inputs(struct run *run);
+
+/* Weights of linear_setting for a run with inputs. */
+void run_draw_map(struct run *run);
+
+/* Open a device and a pass over run->input, and run it. */
+bool run_start(const struct setting *setting, const char *backend, struct run *run);
+
+/* All of it on a random problem.  False with a line on stdout; run_close() ends *run
+ * either way. */
 bool run_open(const struct setting *setting, const char *backend, uint64_t seed,
               struct run *run);
 void run_close(struct run *run);

@@ -168,6 +168,28 @@ static void test_exclude(void)
                   NULL, 0, "0 needle | full | prefill auto bf16\n");
 }
 
+/* How keys lie is an axis of any data, named in labels wherever it is given. */
+static void test_cache(void)
+{
+    struct sps_experiment x;
+
+    expect_points("name: x\ndata: [{synthetic: needle, cache: [contiguous, paged]},\n"
+                  "  {recorded: " SAMPLE ", cache: paged}, {synthetic: topics}]\n" FULL
+                  "phases: [prefill, decode]\n"
+                  "exclude: [{cache: paged, phase: prefill}]\n",
+                  NULL, 0,
+                  "0 needle cache=contiguous | full | prefill auto bf16\n"
+                  "1 needle cache=contiguous | full | decode auto bf16\n"
+                  "2 needle cache=paged | full | decode auto bf16\n"
+                  "3 kjv-l11 cache=paged | full | decode auto bf16\n"
+                  "4 topics | full | prefill auto bf16\n"
+                  "5 topics | full | decode auto bf16\n");
+    if (!parse(NEEDLE FULL, (const char *[]){"data[0].cache=paged"}, 1, &x))
+        return;
+    CU_ASSERT_EQUAL(x.points[0].data->cache, SPS_PAGED);
+    sps_experiment_free(&x);
+}
+
 static void test_zip(void)
 {
     expect_points(
@@ -409,6 +431,7 @@ int main(void)
         {"fields of points and data", test_fields},
         {"order and groups", test_order},
         {"exclude", test_exclude},
+        {"cache", test_cache},
         {"zip", test_zip},
         {"labels of entries that share a name", test_labels},
         {"--set", test_edits},

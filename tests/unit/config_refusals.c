@@ -18,7 +18,7 @@
 #define METHODS "allowed: full, window, nsa, moba, "
 #define MATCHES                                                                          \
     "allowed: method, phase, backend, dtype, recorded, synthetic, layer, length, "       \
-    "queries, "
+    "queries, cache, "
 
 /* What the message must start with, behind "t.yaml". */
 struct refusal {
@@ -60,10 +60,6 @@ static const struct refusal top_level[] = {
     {BASE "seed: -1\n", ":7:7: seed: -1 is not allowed: a whole number from 0"},
     {BASE "seed: 1.5\n", ":7:7: seed: 1.5 is not allowed: a whole number from 0"},
     {BASE "colour: red\n", ":7:1: unknown key 'colour'; " TOP},
-    {BASE "phases: [prefill, decode]\n",
-     ":7:19: phase decode: not built yet: prefill and backward are allowed"},
-    {BASE "phases: decode\n",
-     ":7:9: phase decode: not built yet: prefill and backward are allowed"},
     {BASE "phases: [prefil]\n",
      ":7:10: unknown phase 'prefil' (did you mean 'prefill'?); allowed: prefill, decode"},
     {BASE "phases: [prefill, prefill]\n", ":7:19: phase prefill repeated"},

@@ -190,26 +190,62 @@ static void test_reproducible(void)
 }
 
 /* The last queries alone are the last rows of all; a batch starts with its first. */
+static void check_parts(const char *name, const char *set)
+{
+    struct made all, last, one;
+    char text[2][256];
+
+    snprintf(text[0], sizeof text[0], "%s queries=20", set);
+    snprintf(text[1], sizeof text[1], "%s batch=1", set);
+    make(&all, name, set, 3);
+    make(&last, name, text[0], 3);
+    make(&one, name, text[1], 3);
+    CU_ASSERT_EQUAL_FATAL(all.status || last.status || one.status, SPS_OK);
+    for (int64_t b = 0; b < 2; b++)
+        CU_ASSERT_EQUAL(memcmp(row(&all.data.q, all.data.cu_q[b + 1] - 20, 0),
+                               row(&last.data.q, b * 20, 0), 20 * 6 * 18 * sizeof(float)),
+                        0);
+    CU_ASSERT_EQUAL(
+        memcmp(all.data.k.data, last.data.k.data, sps_tensor_bytes(&all.data.k)), 0);
+    CU_ASSERT_EQUAL(
+        memcmp(all.data.q.data, one.data.q.data, sps_tensor_bytes(&one.data.q)), 0);
+    CU_ASSERT_EQUAL(
+        memcmp(all.data.v.data, one.data.v.data, sps_tensor_bytes(&one.data.v)), 0);
+    end(&all), end(&last), end(&one);
+}
+
 static void test_parts(void)
 {
     for (int i = 0; sps_generators[i]; i++) {
-        struct made all, last, one;
-        make(&all, sps_generators[i]->name, SMALL, 3);
-        make(&last, sps_generators[i]->name, SMALL " queries=20", 3);
-        make(&one, sps_generators[i]->name, SMALL " batch=1", 3);
-        for (int64_t b = 0; b < 2; b++)
-            CU_ASSERT_EQUAL(memcmp(row(&all.data.q, b * 300 + 280, 0),
-                                   row(&last.data.q, b * 20, 0),
-                                   20 * 6 * 18 * sizeof(float)),
-                            0);
-        CU_ASSERT_EQUAL(
-            memcmp(all.data.k.data, last.data.k.data, sps_tensor_bytes(&all.data.k)), 0);
-        CU_ASSERT_EQUAL(
-            memcmp(all.data.q.data, one.data.q.data, sps_tensor_bytes(&one.data.q)), 0);
-        CU_ASSERT_EQUAL(
-            memcmp(all.data.v.data, one.data.v.data, sps_tensor_bytes(&one.data.v)), 0);
-        end(&all), end(&last), end(&one);
+        check_parts(sps_generators[i]->name, SMALL);
+        check_parts(sps_generators[i]->name, SMALL " min_length=40");
     }
+}
+
+/* Lengths differ, lie in the range, follow the seed; a row depends on its place alone. */
+static void test_lengths(void)
+{
+    struct made a, other, whole;
+
+    make(&a, "diffuse", SMALL " batch=30 min_length=40", 3);
+    make(&other, "diffuse", SMALL " batch=30 min_length=40", 4);
+    make(&whole, "diffuse", SMALL " batch=30", 3);
+    CU_ASSERT_EQUAL_FATAL(a.status || other.status || whole.status, SPS_OK);
+    const struct sps_data *d = &a.data;
+    int64_t below = 0, moved = 0;
+    CU_ASSERT_TRUE(d->cu_k[1] == 300 && d->s == d->cu_k[30] && d->t == d->s);
+    for (int64_t b = 0; b < 30; b++) {
+        int64_t keys = d->cu_k[b + 1] - d->cu_k[b];
+        CU_ASSERT_TRUE(keys >= 40 && keys <= 300);
+        CU_ASSERT_EQUAL(d->cu_q[b + 1], d->cu_k[b + 1]);
+        CU_ASSERT_EQUAL(memcmp(row(&d->k, d->cu_k[b], 0), row(&whole.data.k, b * 300, 0),
+                               (size_t)keys * 3 * 18 * sizeof(float)),
+                        0);
+        below += keys < 170;
+        moved += keys != other.data.cu_k[b + 1] - other.data.cu_k[b];
+    }
+    CU_ASSERT_TRUE(below >= 5 && below <= 25 && moved >= 20);
+    end(&a), end(&other), end(&whole);
 }
 
 /* Every option is part of the digest. */
@@ -220,6 +256,7 @@ static void test_digest(void)
                                              {"diffuse", "queries=7"},
                                              {"diffuse", "value_dim=18"},
                                              {"diffuse", "length=301"},
+                                             {"diffuse", "min_length=299"},
                                              {"needle", "mass=0.6"},
                                              {"needle", "rows=3"},
                                              {"topics", "zipf=2"},
@@ -368,6 +405,11 @@ static void test_refused(void)
         {"diffuse", "q_heads=6 kv_heads=4",
          "diffuse: q_heads: 6 is not allowed: a multiple"},
         {"diffuse", "length=8 queries=9", "queries: 9 is not allowed: at most length 8"},
+        {"diffuse", "length=8 min_length=9",
+         "min_length: 9 is not allowed: at most length 8"},
+        {"diffuse", "length=8 min_length=4 queries=5",
+         "queries: 5 is not allowed: at most min_length 4"},
+        {"needle", "length=8 batch=20 min_length=5", "1 keys to plant, length 5 has 1"},
         {"needle", "length=5 rows=4", "needles: 1 keys to plant, length 5 has 1 before"},
         {"needle", "length=8 needles=4", "needles: 4 keys to plant, length 8 has 4"},
         {"needle", "length=100 needles=8 head_dim=8", "needles: 8 is not allowed: below"},
@@ -412,6 +454,7 @@ static const struct tap_test tests[] = {
     {"shapes", test_shapes},
     {"same bytes on any number of threads", test_reproducible},
     {"last queries and first sequence are parts of all", test_parts},
+    {"unequal lengths", test_lengths},
     {"digest of every option", test_digest},
     {"correlation within a group", test_share},
     {"needle: probes", test_probes},
