@@ -157,8 +157,8 @@ struct sps_method {
      * output and describe the constants in note.  Those rows must not be reported. */
     enum sps_status (*fit)(struct sps_call *call, const int64_t *rows, int64_t count,
                            const float *o_full, char *note, size_t size);
-    /* A named intermediate of a finished pass ("o_cmp"), on the device; false: no such, or
-     * lost in a fused kernel (problem->keep). */
+    /* A named intermediate of a finished pass ("o_cmp"), on the device; false: no such,
+     * or lost in a fused kernel (problem->keep). */
     bool (*peek)(const struct sps_call *call, const char *name, struct sps_tensor *x);
 };
 

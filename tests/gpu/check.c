@@ -714,6 +714,37 @@ static void check_blocks(void)
     }
 }
 
+/* What only attend_gated is asked: rows before their first key, windows over many tiles.
+ */
+static void check_gated_shapes(void)
+{
+    static const struct spec specs[] = {
+        {"gated, rows before keys",
+         3,
+         {190, 70, 5},
+         {100, 70, 300},
+         32,
+         2,
+         128,
+         128,
+         SPS_BF16},
+        {"gated, d 64", ONE(1300, 1300), 32, 2, 64, 64, SPS_F16},
+        {"gated, G 12, d 80/48", ONE(400, 900), 24, 2, 80, 48, SPS_BF16},
+        {"gated, G 4", ONE(1500, 1500), 16, 4, 128, 128, SPS_F16, .from = 700,
+         .to = 1400},
+        {"gated, positions", ONE(90, 2000), 32, 2, 128, 128, SPS_BF16, .spread = true},
+    };
+    static const int64_t windows[] = {1, 2, 63, 64, 65, 127, 500, 512, 513, 3000};
+    struct problem p;
+
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        build(&p, &specs[i], i + 700);
+        for (size_t j = 0; j < sizeof windows / sizeof *windows; j++)
+            check_gated(&p, 64, 4, windows[j]);
+        drop(&p);
+    }
+}
+
 /* ---- reruns ---- */
 
 static bool same_bits(struct problem *p, float **first)
@@ -1151,6 +1182,7 @@ int main(int argc, char **argv)
     check_nan();
     if (strcmp(what, "edge") != 0) {
         check_blocks();
+        check_gated_shapes();
         for (size_t i = 0; i < sizeof larger / sizeof *larger; i++)
             check_all(&larger[i], i + 50);
         for (int i = 0; i < randoms; i++)
