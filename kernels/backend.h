@@ -289,6 +289,23 @@ struct sps_kernels {
                                    const struct sps_rule *rule, struct sps_rows rows,
                                    struct sps_index *index);
 
+    /* `attend` over the index, `dense` over the latest `window` tokens (0: none) and
+     * `combine` of three parts in one, neither output nor lse of the two kept:
+     * o[t,h,dv] = gate[t,h,0] first[t,h,dv] + gate[t,h,1] selected + gate[t,h,2]
+     * windowed; gate NULL: constant[3].  first stands apart from o, on 16 bytes.  Call it
+     * only where attend_gated_suits() says true. */
+    enum sps_status (*attend_gated)(struct sps_device *dev, const struct sps_shape *shape,
+                                    const struct sps_qkv *in,
+                                    const struct sps_index *index, int64_t window,
+                                    const float *first, const float *gate,
+                                    const float *constant, struct sps_rows rows,
+                                    float *o);
+
+    /* True when attend_gated takes this shape, input type and form of index, and gains by
+     * it; set where attend_gated is.  Reads no list. */
+    bool (*attend_gated_suits)(struct sps_device *dev, const struct sps_shape *shape,
+                               enum sps_dtype dtype, const struct sps_index *index);
+
     /* ---- backward; NULL where not built ----
      * Each follows the forward kernel of its name, called with the same arguments.
      * Gradients are added to (+=) what is there, so that branches share k and v, and are

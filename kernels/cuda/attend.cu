@@ -1,4 +1,5 @@
-/* attend.cu - the attend slot: attention over an index, by rows, blocks or unions. */
+/* attend.cu - the attend slots: attention over an index, by rows, blocks or unions; and
+ * by unions with a window and gates behind it. */
 #include "kernels/cuda/gather.h"
 #include "kernels/cuda/sm90/union.h"
 
@@ -60,6 +61,20 @@ static enum sps_status by_rows(struct sps_device *dev, const struct sps_shape *s
     return SPS_OK;
 }
 
+static void fill(const struct sps_shape *shape, const struct sps_qkv *in,
+                 const struct sps_index *index, float *o, float *lse,
+                 struct attend_args *a)
+{
+    sps_cuda_attend_fill(shape, in, o, lse, a);
+    a->list = index->list;
+    a->offset = index->offset;
+    a->width = index->width;
+    a->block = (int)index->block;
+    a->index_heads = (int)index->heads;
+    a->p = (int)(shape->h / (index->heads > shape->g ? index->heads : shape->g));
+    a->groups = (int)shape->h / a->p;
+}
+
 enum sps_status sps_cuda_attend(struct sps_device *dev, const struct sps_shape *shape,
                                 const struct sps_qkv *in, const struct sps_index *index,
                                 const struct sps_band *band, struct sps_rows rows,
@@ -72,14 +87,7 @@ enum sps_status sps_cuda_attend(struct sps_device *dev, const struct sps_shape *
         return sps_cuda_dense(dev, shape, in, band, rows, o, lse);
     if (!(shape->scale > 0))
         return sps_fail(SPS_ENOTSUP, "scale %g: must be positive on cuda", shape->scale);
-    sps_cuda_attend_fill(shape, in, o, lse, &a);
-    a.list = index->list;
-    a.offset = index->offset;
-    a.width = index->width;
-    a.block = (int)index->block;
-    a.index_heads = (int)index->heads;
-    a.p = (int)(shape->h / (index->heads > shape->g ? index->heads : shape->g));
-    a.groups = (int)shape->h / a.p;
+    fill(shape, in, index, o, lse, &a);
     if (rows.begin >= rows.end)
         return SPS_OK;
     if (!sps_cuda_fits(a.dtype, a.dk, a.dv) || a.p > 64) {
@@ -91,8 +99,47 @@ enum sps_status sps_cuda_attend(struct sps_device *dev, const struct sps_shape *
         return SPS_OK;
     }
     if (by_unions(dev, shape, index, band, rows, &a))
-        return sps_cuda_union(dev, shape, index, rows, &a);
+        return sps_cuda_union(dev, shape, index, 0, NULL, rows, &a);
     if (by_blocks(dev, shape, index, band, rows, &a))
         return sps_cuda_gather(dev, shape, index, rows, &a);
     return by_rows(dev, shape, index, band, rows, &a);
+}
+
+/* Where unions pay whatever the lists hold. */
+static bool gated_suits(struct sps_device *dev, const struct sps_shape *shape,
+                        const struct sps_index *index, const struct attend_args *a)
+{
+    return shape->scale > 0 && a->p >= 4 && sps_cuda_fits(a->dtype, a->dk, a->dv) &&
+           sps_cuda_union_suits(dev, shape, index, NULL, a);
+}
+
+bool sps_cuda_attend_gated_suits(struct sps_device *dev, const struct sps_shape *shape,
+                                 enum sps_dtype dtype, const struct sps_index *index)
+{
+    struct sps_qkv in = {};
+    struct attend_args a;
+
+    in.q.dtype = in.k.dtype = dtype;
+    fill(shape, &in, index, NULL, NULL, &a);
+    return gated_suits(dev, shape, index, &a);
+}
+
+enum sps_status
+sps_cuda_attend_gated(struct sps_device *dev, const struct sps_shape *shape,
+                      const struct sps_qkv *in, const struct sps_index *index,
+                      int64_t window, const float *first, const float *gate,
+                      const float *constant, struct sps_rows rows, float *o)
+{
+    struct union_gates gates = {first, gate, {}};
+    struct attend_args a;
+
+    fill(shape, in, index, o, NULL, &a);
+    if (!gated_suits(dev, shape, index, &a) || (uintptr_t)first % 16 != 0)
+        return sps_fail(SPS_ENOTSUP, "attend_gated: shape, index or alignment not suited "
+                                     "(ask attend_gated_suits first)");
+    for (int b = 0; b < 3; b++)
+        gates.constant[b] = gate ? 0 : constant[b];
+    if (rows.begin >= rows.end)
+        return SPS_OK;
+    return sps_cuda_union(dev, shape, index, window, &gates, rows, &a);
 }

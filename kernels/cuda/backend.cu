@@ -57,7 +57,7 @@ static enum sps_status fill_state(struct cuda_state *state)
     return sps_sm90_open(state);
 }
 
-static void fill_kernels(struct sps_kernels *k)
+static void fill_kernels(struct sps_kernels *k, bool portable)
 {
     k->dense = sps_cuda_dense;
     k->compress_mean = sps_cuda_compress_mean;
@@ -72,6 +72,10 @@ static void fill_kernels(struct sps_kernels *k)
     k->probs = sps_cuda_probs;
     k->compressed_select = sps_cuda_compressed_select;
     k->gate_select = sps_cuda_gate_select;
+    if (!portable) {
+        k->attend_gated_suits = sps_cuda_attend_gated_suits;
+        k->attend_gated = sps_cuda_attend_gated;
+    }
 }
 
 /* Memory left for a point: what is free, less the scratch that kernels may take. */
@@ -86,7 +90,7 @@ static enum sps_status fill_device(struct sps_device *dev)
     snprintf(dev->name, sizeof dev->name, "%.90s, sm_%d%d, %d multiprocessors",
              state->prop.name, state->prop.major, state->prop.minor,
              state->prop.multiProcessorCount);
-    fill_kernels(&dev->kernels);
+    fill_kernels(&dev->kernels, state->portable);
     dev->impl = "";
     return SPS_OK;
 }

@@ -159,6 +159,13 @@ enum sps_status sps_cuda_attend(struct sps_device *, const struct sps_shape *,
                                 const struct sps_qkv *, const struct sps_index *,
                                 const struct sps_band *, struct sps_rows, float *o,
                                 float *lse);
+bool sps_cuda_attend_gated_suits(struct sps_device *, const struct sps_shape *,
+                                 enum sps_dtype, const struct sps_index *);
+enum sps_status sps_cuda_attend_gated(struct sps_device *, const struct sps_shape *,
+                                      const struct sps_qkv *, const struct sps_index *,
+                                      int64_t window, const float *first,
+                                      const float *gate, const float *constant,
+                                      struct sps_rows, float *o);
 enum sps_status sps_cuda_compress_mean(struct sps_device *, const struct sps_shape *,
                                        const struct sps_tensor *x,
                                        const struct sps_compression *, float *out);

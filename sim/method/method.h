@@ -53,6 +53,7 @@ struct sps_problem {
     uint64_t seed;
     bool backward; /* a backward pass is wanted: plan workspace for it, and its cost */
     bool decode;   /* the t_n rows of each sequence are its new tokens: one decode step */
+    bool keep;     /* all that peek() may name is wanted: fuse nothing that loses some */
 };
 
 /* Work of one stage by arithmetic: multiply-add is 2, softmax is not counted; bytes
@@ -162,8 +163,8 @@ struct sps_method {
      * output and describe the constants in note.  Those rows must not be reported. */
     enum sps_status (*fit)(struct sps_call *call, const int64_t *rows, int64_t count,
                            const float *o_full, char *note, size_t size);
-    /* A named intermediate of a finished pass ("o_cmp"), on the device; false: no such.
-     */
+    /* A named intermediate of a finished pass ("o_cmp"), on the device; false: no such,
+     * or lost in a fused kernel (problem->keep). */
     bool (*peek)(const struct sps_call *call, const char *name, struct sps_tensor *x);
 };
 

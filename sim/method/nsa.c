@@ -103,6 +103,25 @@ static struct sps_cost combine_cost(const struct sps_plan *plan)
     return (struct sps_cost){.flops = 6 * gated, .bytes = 16 * gated};
 }
 
+/* What separate stages move and a fused one does not: o_slc and o_win written to memory
+ * and read again, as sps_cost_attend() and combine_cost() count them, and q read twice.
+ */
+static struct sps_cost fused_cost(const struct sps_plan *plan,
+                                  const struct sps_cost *parts)
+{
+    const struct sps_shape *s = &plan->problem->shape;
+    double size = (double)sps_dtype_size(plan->problem->dtype),
+           rows = (double)(s->t * s->h), dv = (double)s->dv;
+    struct sps_cost cost = {0};
+
+    for (int i = 0; i < NSA_BRANCHES; i++) {
+        cost.flops += parts[i].flops;
+        cost.bytes += parts[i].bytes;
+    }
+    cost.bytes -= rows * (size * ((double)s->dk + 2 * dv) + 8 * dv);
+    return cost;
+}
+
 /* With union the compressed branch scores and nothing more: no gradient. */
 static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
                  struct sps_cost *cost)
@@ -119,8 +138,15 @@ static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
     }
     if (is_union(plan))
         return;
-    cost[SPS_STAGE_WINDOW] = sps_cost_attend(plan, window_pairs(plan));
-    cost[SPS_STAGE_COMBINE] = combine_cost(plan);
+    struct sps_cost window = sps_cost_attend(plan, window_pairs(plan)),
+                    combine = combine_cost(plan);
+    if (nsa_fused(plan)) {
+        const struct sps_cost parts[] = {cost[SPS_STAGE_ATTEND], window, combine};
+        cost[SPS_STAGE_ATTEND] = fused_cost(plan, parts);
+        return;
+    }
+    cost[SPS_STAGE_WINDOW] = window;
+    cost[SPS_STAGE_COMBINE] = combine;
 }
 
 static void note_gate(struct sps_plan *plan)
@@ -226,7 +252,22 @@ static enum sps_status select(struct sps_call *call, struct sps_rows rows)
     return sps_select_topk(call, rows);
 }
 
-static enum sps_status attend(struct sps_call *call, struct sps_rows rows)
+static enum sps_status attend_fused(struct sps_call *call, struct sps_rows rows)
+{
+    const struct sps_plan *plan = call->plan;
+    const struct sps_problem *p = plan->problem;
+    const float *constant, *gate = nsa_gates(plan, &constant);
+    struct nsa_work work;
+
+    nsa_cut(plan, call->fixed, &work);
+    SPS_RUN(call, SPS_STAGE_ATTEND,
+            call->dev->kernels.attend_gated(call->dev, &p->shape, &p->in, &call->index,
+                                            plan->band.window, work.o_cmp, gate, constant,
+                                            rows, call->o));
+    return SPS_OK;
+}
+
+static enum sps_status attend_apart(struct sps_call *call, struct sps_rows rows)
 {
     static const struct sps_band none;
     const struct sps_plan *plan = call->plan;
@@ -234,8 +275,6 @@ static enum sps_status attend(struct sps_call *call, struct sps_rows rows)
     const struct sps_kernels *kernels = &call->dev->kernels;
     struct nsa_work work;
 
-    if (is_union(plan))
-        return sps_select_attend(call, rows);
     nsa_cut(plan, call->fixed, &work);
     SPS_RUN(call, SPS_STAGE_ATTEND,
             kernels->attend(call->dev, &p->shape, &p->in, &call->index, &none, rows,
@@ -246,6 +285,13 @@ static enum sps_status attend(struct sps_call *call, struct sps_rows rows)
                                work.o_win, work.lse_win));
     SPS_RUN(call, SPS_STAGE_COMBINE, nsa_combine(call, &work, NULL, rows));
     return SPS_OK;
+}
+
+static enum sps_status attend(struct sps_call *call, struct sps_rows rows)
+{
+    if (is_union(call->plan))
+        return sps_select_attend(call, rows);
+    return nsa_fused(call->plan) ? attend_fused(call, rows) : attend_apart(call, rows);
 }
 
 const struct sps_method sps_method_nsa = {

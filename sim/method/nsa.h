@@ -16,8 +16,8 @@ struct nsa_options {
 /* Views into the fixed workspace of a call. */
 struct nsa_work {
     float *k_cmp, *v_cmp;               /* [m,g,dk], [m,g,dv] */
-    float *o_cmp, *o_slc, *o_win;       /* [t,h,dv] */
-    float *lse_cmp, *lse_slc, *lse_win; /* [t,h] */
+    float *o_cmp, *o_slc, *o_win;       /* [t,h,dv]; slc, win NULL when fused */
+    float *lse_cmp, *lse_slc, *lse_win; /* [t,h]; the same */
     float *gate;                        /* [t,h,3], when fitted */
     float *d_part[NSA_BRANCHES];        /* [t,h,dv], for backward */
     float *dgate;                       /* [t,h,3], for backward */
@@ -35,6 +35,11 @@ size_t nsa_cut(const struct sps_plan *plan, void *base, struct nsa_work *work);
 /* The same for call->gradients. */
 size_t nsa_cut_gradients(const struct sps_plan *plan, void *base,
                          struct nsa_gradients *gradients);
+
+/* True when selected branch, window and sum are one kernel, which leaves no o_slc, o_win
+ * and no lse of theirs: the device has it for this shape, and none of them is wanted
+ * (gates to fit, a backward pass, problem->keep). */
+bool nsa_fused(const struct sps_plan *plan);
 
 /* The gates that combine takes: the data's, or NULL and *constant. */
 const float *nsa_gates(const struct sps_plan *plan, const float **constant);

@@ -6,20 +6,42 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool nsa_fused(const struct sps_plan *plan)
+{
+    const struct sps_kernels *kernels = &plan->dev->kernels;
+    const struct sps_problem *p = plan->problem;
+    const struct sps_index form = {.t = p->shape.t,
+                                   .heads = plan->index_heads,
+                                   .block = plan->index_block,
+                                   .width = plan->index_width};
+
+    return ((const struct nsa_options *)plan->options)->combine == NSA_GATED &&
+           !nsa_fits(plan->options) && !p->backward && !p->keep &&
+           kernels->attend_gated &&
+           kernels->attend_gated_suits(plan->dev, &p->shape, p->dtype, &form);
+}
+
+/* A branch's part of the workspace, unless it is fused away. */
+static float *branch(bool fused, void *base, size_t *used, size_t bytes)
+{
+    return fused ? NULL : sps_arena_take(base, used, bytes);
+}
+
 size_t nsa_cut(const struct sps_plan *plan, void *base, struct nsa_work *work)
 {
     const struct sps_shape *s = &plan->problem->shape;
     size_t used = 0, row = (size_t)(s->t * s->h) * sizeof(float);
     size_t key = (size_t)(plan->compressed * s->g) * sizeof(float);
+    bool fused = nsa_fused(plan);
 
     work->k_cmp = sps_arena_take(base, &used, key * (size_t)s->dk);
     work->v_cmp = sps_arena_take(base, &used, key * (size_t)s->dv);
     work->o_cmp = sps_arena_take(base, &used, row * (size_t)s->dv);
-    work->o_slc = sps_arena_take(base, &used, row * (size_t)s->dv);
-    work->o_win = sps_arena_take(base, &used, row * (size_t)s->dv);
+    work->o_slc = branch(fused, base, &used, row * (size_t)s->dv);
+    work->o_win = branch(fused, base, &used, row * (size_t)s->dv);
     work->lse_cmp = sps_arena_take(base, &used, row);
-    work->lse_slc = sps_arena_take(base, &used, row);
-    work->lse_win = sps_arena_take(base, &used, row);
+    work->lse_slc = branch(fused, base, &used, row);
+    work->lse_win = branch(fused, base, &used, row);
     work->gate =
         nsa_fits(plan->options) ? sps_arena_take(base, &used, row * NSA_BRANCHES) : NULL;
     work->dgate = NULL;

@@ -187,66 +187,106 @@ static void clustered_lists(struct data *d, struct sps_index *index)
     free(list);
 }
 
-/* All 16 blocks valid for most rows; whole: every stage in one timing. */
-static void nsa(int64_t n, int64_t h, int64_t g)
-{
-    int64_t d_ = 128, cu[2], l = 32, u = 16;
-    struct sps_band window = {false, 512, 0}, none = {false, 0, 0};
-    struct sps_rule rule = {64, 16, 1, 2};
-    struct sps_index index = {n, g, 64, 16, NULL, NULL};
+struct nsa {
     struct data d;
+    struct sps_compression by;
+    struct sps_rule rule;
+    struct sps_index index;
+    float *k, *v;
+};
 
-    build(&d, n, h, g, d_, d_, 4);
-    int64_t m = sps_compressed_offsets(&d.shape, l, u, cu);
-    struct sps_compression by = {.l = l, .u = u, .cu = cu};
-    struct sps_tensor w = normals(g, l * d_, d_), pe = normals(g, l, d_);
-    float *k = device(m * g * d_ * 4), *v = device(m * g * d_ * 4);
-    const float *part[3] = {d.o[0], d.o[1], d.o[2]};
+/* Selected branch, window and sum from o_cmp: one kernel where that is to be had. */
+static void nsa_attend(const struct nsa *n)
+{
+    static const struct sps_band window = {false, 512, 0}, none = {false, 0, 0};
+    static const float third[3] = {1 / 3.f, 1 / 3.f, 1 / 3.f};
+    const struct data *d = &n->d;
+    const float *part[3] = {d->o[0], d->o[1], d->o[2]};
+
+    if (gpu.kernels.attend_gated &&
+        gpu.kernels.attend_gated_suits(&gpu, &d->shape, SPS_BF16, &n->index)) {
+        MUST(gpu.kernels.attend_gated(&gpu, &d->shape, &d->in, &n->index, 512, d->o[0],
+                                      NULL, third, d->rows, d->o[3]));
+        return;
+    }
+    MUST(gpu.kernels.attend(&gpu, &d->shape, &d->in, &n->index, &none, d->rows, d->o[1],
+                            d->lse));
+    MUST(gpu.kernels.dense(&gpu, &d->shape, &d->in, &window, d->rows, d->o[2], d->lse));
+    MUST(gpu.kernels.combine(&gpu, &d->shape, 3, part, NULL, third, d->rows, d->o[3]));
+}
+
+/* Every stage; the lists chosen go to `chosen`, those of n->index are read. */
+static void nsa_whole(const struct nsa *n, struct sps_index *chosen)
+{
+    const struct data *d = &n->d;
+
+    MUST(gpu.kernels.compress_mean(&gpu, &d->shape, &d->in.k, &n->by, n->k));
+    MUST(gpu.kernels.compress_mean(&gpu, &d->shape, &d->in.v, &n->by, n->v));
+    MUST(gpu.kernels.compressed_select(&gpu, &d->shape, &d->in.q, n->k, n->v, &n->by,
+                                       &n->rule, d->rows, d->o[0], d->lse, chosen));
+    nsa_attend(n);
+}
+
+/* All 16 blocks valid for most rows; whole: every stage in one timing. */
+static void nsa(int64_t t, int64_t h, int64_t g)
+{
+    int64_t d_ = 128, cu[2];
+    struct sps_band window = {false, 512, 0}, none = {false, 0, 0};
+    struct nsa n = {.rule = {64, 16, 1, 2}, .index = {t, g, 64, 16, NULL, NULL}};
+    struct data *d = &n.d;
+
+    build(d, t, h, g, d_, d_, 4);
+    n.by = (struct sps_compression){.l = 32, .u = 16, .cu = cu};
+    int64_t m = sps_compressed_offsets(&d->shape, n.by.l, n.by.u, cu);
+    struct sps_tensor w = normals(g, n.by.l * d_, d_), pe = normals(g, n.by.l, d_);
+    const float *part[3] = {d->o[0], d->o[1], d->o[2]};
     float third[3] = {1 / 3.f, 1 / 3.f, 1 / 3.f};
-    double pairs = 0;
+    double pairs = 0, free_flops = 4.0 * (double)(d_ * h * t) * 1024,
+           near_flops = free_flops / 2;
 
-    index.list = device(n * g * 16 * 4);
-    for (int64_t i = 0; i < n; i++)
-        pairs += (double)sps_compressed_visible(i, l, u);
-    printf("nsa %lldk %lld/%lld\n", (long long)n / 1024, (long long)h, (long long)g);
-    TIME("  compress linear k", 2.0 * (double)(m * g * l * d_ * d_),
-         MUST(gpu.kernels.compress_linear(&gpu, &d.shape, &d.in.k, &pe, &w, &by, k)));
+    n.k = device(m * g * d_ * 4), n.v = device(m * g * d_ * 4);
+    n.index.list = device(t * g * 16 * 4);
+    struct sps_index other = n.index;
+    other.list = device(t * g * 16 * 4);
+    for (int64_t i = 0; i < t; i++)
+        pairs += (double)sps_compressed_visible(i, n.by.l, n.by.u);
+    printf("nsa %lldk %lld/%lld\n", (long long)t / 1024, (long long)h, (long long)g);
+    TIME("  compress linear k", 2.0 * (double)(m * g * n.by.l * d_ * d_),
+         MUST(gpu.kernels.compress_linear(&gpu, &d->shape, &d->in.k, &pe, &w, &n.by,
+                                          n.k)));
     TIME("  compress mean k", 0.0,
-         MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.k, &by, k)));
-    MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.v, &by, v));
-    TIME("  compressed + scores + top-16 (useful flops)", 6.0 * (double)(d_ * h) * pairs,
-         MUST(gpu.kernels.compressed_select(&gpu, &d.shape, &d.in.q, k, v, &by, &rule,
-                                            d.rows, d.o[0], d.lse, &index)));
-    double free_flops = 4.0 * (double)(d_ * h * n) * 1024;
-    TIME("  selected, own choice", free_flops,
-         MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1],
-                                 d.lse)));
-    random_lists(&d, rule, &index);
-    TIME("  selected, random", free_flops,
-         MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1],
-                                 d.lse)));
-    clustered_lists(&d, &index);
-    TIME("  selected, clustered", free_flops,
-         MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1],
-                                 d.lse)));
-    TIME("  window 512", 4.0 * (double)(d_ * h * n) * 512,
-         MUST(gpu.kernels.dense(&gpu, &d.shape, &d.in, &window, d.rows, d.o[2], d.lse)));
+         MUST(gpu.kernels.compress_mean(&gpu, &d->shape, &d->in.k, &n.by, n.k)));
+    MUST(gpu.kernels.compress_mean(&gpu, &d->shape, &d->in.v, &n.by, n.v));
+    TIME(
+        "  compressed + scores + top-16 (useful flops)", 6.0 * (double)(d_ * h) * pairs,
+        MUST(gpu.kernels.compressed_select(&gpu, &d->shape, &d->in.q, n.k, n.v, &n.by,
+                                           &n.rule, d->rows, d->o[0], d->lse, &n.index)));
+    TIME("  window 512", near_flops,
+         MUST(gpu.kernels.dense(&gpu, &d->shape, &d->in, &window, d->rows, d->o[2],
+                                d->lse)));
     TIME("  combine", 0.0,
-         MUST(gpu.kernels.combine(&gpu, &d.shape, 3, part, NULL, third, d.rows, d.o[3])));
-    TIME("  whole (mean, own choice)", 0.0, {
-        MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.k, &by, k));
-        MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.v, &by, v));
-        MUST(gpu.kernels.compressed_select(&gpu, &d.shape, &d.in.q, k, v, &by, &rule,
-                                           d.rows, d.o[0], d.lse, &index));
-        MUST(gpu.kernels.attend(&gpu, &d.shape, &d.in, &index, &none, d.rows, d.o[1],
-                                d.lse));
-        MUST(gpu.kernels.dense(&gpu, &d.shape, &d.in, &window, d.rows, d.o[2], d.lse));
-        MUST(gpu.kernels.combine(&gpu, &d.shape, 3, part, NULL, third, d.rows, d.o[3]));
-    });
+         MUST(gpu.kernels.combine(&gpu, &d->shape, 3, part, NULL, third, d->rows,
+                                  d->o[3])));
+    for (int i = 0; i < 3; i++) {
+        static const char *const lists[] = {"own choice", "random", "clustered"};
+        char name[80];
+        if (i == 1)
+            random_lists(d, n.rule, &n.index);
+        if (i == 2)
+            clustered_lists(d, &n.index);
+        snprintf(name, sizeof name, "  selected, %s", lists[i]);
+        TIME(name, free_flops,
+             MUST(gpu.kernels.attend(&gpu, &d->shape, &d->in, &n.index, &none, d->rows,
+                                     d->o[1], d->lse)));
+        snprintf(name, sizeof name, "  selected, window and sum, %s", lists[i]);
+        TIME(name, free_flops + near_flops, nsa_attend(&n));
+        snprintf(name, sizeof name, "  whole (mean, %s)", lists[i]);
+        TIME(name, 0.0, nsa_whole(&n, i ? &other : &n.index));
+    }
     gpu.backend->free(&gpu, w.data), gpu.backend->free(&gpu, pe.data);
-    gpu.backend->free(&gpu, k), gpu.backend->free(&gpu, v),
-        gpu.backend->free(&gpu, index.list);
-    drop(&d);
+    gpu.backend->free(&gpu, n.k), gpu.backend->free(&gpu, n.v);
+    gpu.backend->free(&gpu, n.index.list), gpu.backend->free(&gpu, other.list);
+    drop(d);
 }
 
 static void moba(int64_t n, int64_t h, int64_t g, int64_t block, int64_t topk)

@@ -609,6 +609,62 @@ static void check_combine(struct problem *p)
     gpu.backend->free(&gpu, gate_gpu);
 }
 
+/* attend_gated against ref's attend, dense and combine, on lists of `count` units. */
+static void check_gated(struct problem *p, int64_t block, int64_t count, int64_t window)
+{
+    struct sps_shape *s = &p->shape;
+    int64_t rows = s->t * s->h, nb = sps_shape_blocks(s, block),
+            from = p->rows.begin * s->h, own = (p->rows.end - p->rows.begin) * s->h;
+    struct sps_rule rule = {block, count, count > 2, 1};
+    struct sps_band none = {false, 0, 0}, band = {false, window, 0};
+    float constant[3] = {0.5f, 0.25f, -1};
+    struct lists l;
+    char what[64];
+
+    new_lists(p, s->g, block, count, &l);
+    if (p->spec.free_rows || !gpu.kernels.attend_gated ||
+        !gpu.kernels.attend_gated_suits(&gpu, s, p->spec.dtype, &l.gpu)) {
+        skipped++;
+        free_lists(&l);
+        return;
+    }
+    float *x = host((size_t)((p->rows.end - p->rows.begin) * s->g * nb) * 4);
+    float *gate = host((size_t)rows * 12), *gate_gpu = device((size_t)rows * 12);
+    float *part[3], *first_gpu = device((size_t)(rows * s->dv) * 4);
+    for (int i = 0; i < 3; i++)
+        part[i] = host((size_t)(rows * s->dv) * 4);
+    const float *parts[3] = {part[0], part[1], part[2]};
+    MUST(ref.kernels.noise(&ref, s, p->seed, block, s->g, p->rows, x));
+    MUST(ref.kernels.topk(&ref, s, x, &rule, p->rows, &l.ref));
+    MUST(gpu.backend->upload(&gpu, l.gpu.list, l.ref.list,
+                             (size_t)(s->t * s->g * count) * 4));
+    sps_normals(p->seed, 6, 0, rows * s->dv, part[0]);
+    for (int64_t i = 0; i < rows * s->dv; i++)
+        part[0][i] *= 0.1f; /* or an error in the others would drown in it */
+    sps_normals(p->seed, 7, 0, rows * 3, gate);
+    MUST(gpu.backend->upload(&gpu, first_gpu, part[0], (size_t)(rows * s->dv) * 4));
+    MUST(gpu.backend->upload(&gpu, gate_gpu, gate, (size_t)rows * 12));
+    MUST(ref.kernels.attend(&ref, s, &p->ref.in, &l.ref, &none, p->rows, part[1], NULL));
+    MUST(ref.kernels.dense(&ref, s, &p->ref.in, &band, p->rows, part[2], NULL));
+    for (int i = 0; i < 2; i++) {
+        poison_output(p);
+        MUST(ref.kernels.combine(&ref, s, 3, parts, i ? gate : NULL, constant, p->rows,
+                                 p->ref.o));
+        MUST(gpu.kernels.attend_gated(&gpu, s, &p->gpu.in, &l.gpu, window, first_gpu,
+                                      i ? gate_gpu : NULL, constant, p->rows, p->gpu.o));
+        float *o = fetch(p->gpu.o + from * s->dv, own * s->dv);
+        double error = rel_l2(o, p->ref.o + from * s->dv, own * s->dv);
+        snprintf(what, sizeof what, "attend_gated, window %lld", (long long)window);
+        verdict(error <= p->tol, p->spec.name, what, gpu.impl, error, p->tol);
+        free(o);
+    }
+    for (int i = 0; i < 3; i++)
+        free(part[i]);
+    free_lists(&l);
+    free(x), free(gate);
+    gpu.backend->free(&gpu, gate_gpu), gpu.backend->free(&gpu, first_gpu);
+}
+
 static int64_t longest(const struct spec *s)
 {
     int64_t most = 0;
@@ -645,6 +701,10 @@ static void check_all(const struct spec *spec, uint64_t seed)
     check_nsa(&p, 64, 64, 64, 4);
     check_nsa(&p, 16, 4, 8, 3);
     check_combine(&p);
+    for (int64_t window = 0; window <= 4096; window = window * 8 + (window == 0))
+        check_gated(&p, 64, 5, window);
+    check_gated(&p, 192, 2, 63);
+    check_gated(&p, 64, 16, 65);
     drop(&p);
 }
 
@@ -684,6 +744,37 @@ static void check_blocks(void)
             check_index(&p, p.spec.h, kinds[j][0], kinds[j][1]);
             check_index(&p, p.spec.g, kinds[j][0], kinds[j][1]);
         }
+        drop(&p);
+    }
+}
+
+/* What only attend_gated is asked: rows before their first key, windows over many tiles.
+ */
+static void check_gated_shapes(void)
+{
+    static const struct spec specs[] = {
+        {"gated, rows before keys",
+         3,
+         {190, 70, 5},
+         {100, 70, 300},
+         32,
+         2,
+         128,
+         128,
+         SPS_BF16},
+        {"gated, d 64", ONE(1300, 1300), 32, 2, 64, 64, SPS_F16},
+        {"gated, G 12, d 80/48", ONE(400, 900), 24, 2, 80, 48, SPS_BF16},
+        {"gated, G 4", ONE(1500, 1500), 16, 4, 128, 128, SPS_F16, .from = 700,
+         .to = 1400},
+        {"gated, positions", ONE(90, 2000), 32, 2, 128, 128, SPS_BF16, .spread = true},
+    };
+    static const int64_t windows[] = {1, 2, 63, 64, 65, 127, 500, 512, 513, 3000};
+    struct problem p;
+
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        build(&p, &specs[i], i + 700);
+        for (size_t j = 0; j < sizeof windows / sizeof *windows; j++)
+            check_gated(&p, 64, 4, windows[j]);
         drop(&p);
     }
 }
@@ -808,15 +899,55 @@ static void shout(struct problem *p)
     free(half);
 }
 
+/* Rows over lists alone, or with a window and gates behind. */
+static void attend_either(struct problem *p, const struct lists *l, bool gated,
+                          struct sps_rows rows)
+{
+    static const struct sps_band none = {false, 0, 0};
+    static const float gates[3] = {0, 0.5f, 1.5f};
+
+    if (gated)
+        MUST(gpu.kernels.attend_gated(&gpu, &p->shape, &p->gpu.in, &l->gpu, 100, p->gpu.x,
+                                      NULL, gates, rows, p->gpu.o));
+    else
+        MUST(gpu.kernels.attend(&gpu, &p->shape, &p->gpu.in, &l->gpu, &none, rows,
+                                p->gpu.o, p->gpu.lse));
+}
+
 /* Rows computed one by one have the bits that they have among others, whatever the blocks
- * that the others choose hold. */
+ * that the others choose hold; and all rows the same bits again. */
+static void compare_alone(struct problem *p, const struct lists *l, bool gated)
+{
+    int64_t row = p->spec.h * p->spec.dv, differ = 0;
+    size_t bytes = (size_t)row * 4;
+
+    attend_either(p, l, gated, p->rows);
+    float *all = fetch(p->gpu.o, p->shape.t * row);
+    poison_output(p);
+    for (int64_t i = 1; i < p->shape.t; i += 3)
+        attend_either(p, l, gated, (struct sps_rows){i, i + 1});
+    float *each = fetch(p->gpu.o, p->shape.t * row);
+    for (int64_t i = 1; i < p->shape.t; i += 3)
+        differ += memcmp(all + i * row, each + i * row, bytes) != 0;
+    verdict(differ == 0, p->spec.name, "rows alone, same bits", gpu.impl, (double)differ,
+            0);
+    differ = 0;
+    for (int run = 0; run < 10; run++) {
+        poison_output(p);
+        attend_either(p, l, gated, p->rows);
+        float *again = fetch(p->gpu.o, p->shape.t * row);
+        differ += memcmp(all, again, (size_t)p->shape.t * bytes) != 0;
+        free(again);
+    }
+    verdict(differ == 0, p->spec.name, "10 runs, same bits", gpu.impl, (double)differ, 0);
+    free(all), free(each);
+}
+
 static void check_alone(const struct spec *spec)
 {
     struct problem p;
     struct lists l;
-    struct sps_band none = {false, 0, 0};
     struct sps_rule rule = {spec->block, 3, 0, 1};
-    int64_t row = spec->h * spec->dv, differ = 0;
 
     build(&p, spec, 5);
     shout(&p);
@@ -824,21 +955,14 @@ static void check_alone(const struct spec *spec)
     float *y = device((size_t)(l.count * sps_shape_blocks(&p.shape, spec->block)) * 4);
     MUST(gpu.kernels.noise(&gpu, &p.shape, 5, spec->block, spec->g, p.rows, y));
     MUST(gpu.kernels.topk(&gpu, &p.shape, y, &rule, p.rows, &l.gpu));
-    MUST(gpu.kernels.attend(&gpu, &p.shape, &p.gpu.in, &l.gpu, &none, p.rows, p.gpu.o,
-                            p.gpu.lse));
-    float *all = fetch(p.gpu.o, p.shape.t * row);
-    poison_output(&p);
-    for (int64_t i = 1; i < p.shape.t; i += 3) {
-        struct sps_rows one = {i, i + 1};
-        MUST(gpu.kernels.attend(&gpu, &p.shape, &p.gpu.in, &l.gpu, &none, one, p.gpu.o,
-                                p.gpu.lse));
-    }
-    float *each = fetch(p.gpu.o, p.shape.t * row);
-    for (int64_t i = 1; i < p.shape.t; i += 3)
-        differ += memcmp(all + i * row, each + i * row, (size_t)row * 4) != 0;
-    verdict(differ == 0, spec->name, "rows alone, same bits", gpu.impl, (double)differ,
-            0);
-    free(all), free(each);
+    compare_alone(&p, &l, false);
+    p.gpu.x = device((size_t)(p.shape.t * spec->h * spec->dv) * 4);
+    if (gpu.kernels.attend_gated &&
+        gpu.kernels.attend_gated_suits(&gpu, &p.shape, spec->dtype, &l.gpu))
+        compare_alone(&p, &l, true);
+    else
+        skipped++;
+    gpu.backend->free(&gpu, p.gpu.x);
     free_lists(&l);
     gpu.backend->free(&gpu, y);
     drop(&p);
@@ -1092,6 +1216,7 @@ int main(int argc, char **argv)
     check_nan();
     if (strcmp(what, "edge") != 0) {
         check_blocks();
+        check_gated_shapes();
         for (size_t i = 0; i < sizeof larger / sizeof *larger; i++)
             check_all(&larger[i], i + 50);
         for (int i = 0; i < randoms; i++)

@@ -152,6 +152,13 @@ SPS_DEVICE void tma_load_slabs(uint32_t to, int rows, const CUtensorMap *map,
         tma_load(to + (uint32_t)(i * rows * 128), map, barrier, i * 64, c1, c2, policy);
 }
 
+/* `bytes` from `from` on into L2; both multiples of 16. */
+SPS_DEVICE void prefetch_bulk(const void *from, uint32_t bytes)
+{
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes)
+                 : "memory");
+}
+
 /* This thread's ordinary (and cp.async) writes to shared memory become visible to TMA and
  * wgmma; before the barrier that hands the data over. */
 SPS_DEVICE void fence_async(void)

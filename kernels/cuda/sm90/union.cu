@@ -3,15 +3,14 @@
 
 #include "kernels/cuda/sm90/tma.h"
 
-typedef cudaError_t launch(const struct attend_args *a, const struct union_work *w,
-                           cudaStream_t stream);
-
 static const struct {
-    launch *run;
+    union_run *run;
     const char *impl;
-} sizes[] = {
-    {sps_cuda_union_d64, "union_wgmma_d64"},
-    {sps_cuda_union_d128, "union_wgmma_d128"},
+} sizes[][2] = {
+    {{sps_cuda_union_d64, "union_wgmma_d64"},
+     {sps_cuda_union_gated_d64, "union_gated_wgmma_d64"}},
+    {{sps_cuda_union_d128, "union_wgmma_d128"},
+     {sps_cuda_union_gated_d128, "union_gated_wgmma_d128"}},
 };
 
 /* Units whose bitmap and ranks take 32 KB of shared memory: 8 M keys. */
@@ -67,16 +66,19 @@ static enum sps_status prepare(struct sps_device *dev, const struct sps_shape *s
 }
 
 enum sps_status sps_cuda_union(struct sps_device *dev, const struct sps_shape *shape,
-                               const struct sps_index *index, struct sps_rows rows,
+                               const struct sps_index *index, int64_t window,
+                               const struct union_gates *gates, struct sps_rows rows,
                                struct attend_args *a)
 {
     struct cuda_state *state = cuda_state_of(dev);
-    struct sps_band none = {false, 0, 0};
-    int size = sps_cuda_size(a->dk, a->dv);
-    struct union_work w;
+    struct sps_band band = {false, window, 0};
+    const auto *by = &sizes[sps_cuda_size(a->dk, a->dv)][gates ? 1 : 0];
+    struct union_work w = {};
 
-    dev->impl = sizes[size].impl;
-    SPS_TRY(sps_cuda_geometry(dev, shape, NULL, &none, rows,
+    dev->impl = by->impl;
+    if (gates)
+        w.gates = *gates;
+    SPS_TRY(sps_cuda_geometry(dev, shape, NULL, &band, rows,
                               UNION_GROUPS * (UNION_ROWS / a->p), index->block, &a->at));
     SPS_TRY(prepare(dev, shape, a, &w));
     int32_t chunk = w.tiles;
@@ -88,7 +90,7 @@ enum sps_status sps_cuda_union(struct sps_device *dev, const struct sps_shape *s
         w.ctas = (int)(tiles < most ? tiles : most);
         CUDA_TRY(sps_cuda_union_lists(a, &w, sps_shape_blocks(shape, UNION_KEYS),
                                       state->stream));
-        CUDA_TRY(sizes[size].run(a, &w, state->stream));
+        CUDA_TRY(by->run(a, &w, state->stream));
     }
     return SPS_OK;
 }

@@ -18,6 +18,14 @@ struct union_entry {
     int32_t unit, pad;
 };
 
+/* Behind the union the window of a->at, then the sum: o = gate[t,h,0] first[t,h,dv] +
+ * gate[t,h,1] union + gate[t,h,2] window; gate NULL: constant.  first NULL: none of it.
+ */
+struct union_gates {
+    const float *first, *gate;
+    float constant[3];
+};
+
 /* The unions of tiles [first, first + tiles) of a->at, ascending: that of tile i and
  * index head x is entries[j * most ..] of length count[j], j = i * index_heads + x. */
 struct union_work {
@@ -25,7 +33,8 @@ struct union_work {
     int32_t *count;
     int64_t most;
     int32_t first, tiles;
-    int ctas;            /* to launch */
+    int ctas; /* to launch */
+    struct union_gates gates;
     CUtensorMap q, k, v; /* boxes: p heads of 64/p tokens; 64 keys of one head */
 };
 
@@ -34,18 +43,19 @@ bool sps_cuda_union_suits(struct sps_device *dev, const struct sps_shape *shape,
                           const struct sps_index *index, const struct sps_band *band,
                           const struct attend_args *a);
 
-/* Attend rows; a->at is filled. */
+/* Attend rows; a->at is filled.  gates NULL: over the index alone; else lse is left. */
 enum sps_status sps_cuda_union(struct sps_device *dev, const struct sps_shape *shape,
-                               const struct sps_index *index, struct sps_rows rows,
+                               const struct sps_index *index, int64_t window,
+                               const struct union_gates *gates, struct sps_rows rows,
                                struct attend_args *a);
 
 /* w->entries and w->count of its tiles, from a->list; units: of the longest sequence. */
 cudaError_t sps_cuda_union_lists(const struct attend_args *a, const struct union_work *w,
                                  int64_t units, cudaStream_t stream);
 
-cudaError_t sps_cuda_union_d64(const struct attend_args *a, const struct union_work *w,
-                               cudaStream_t stream);
-cudaError_t sps_cuda_union_d128(const struct attend_args *a, const struct union_work *w,
-                                cudaStream_t stream);
+typedef cudaError_t union_run(const struct attend_args *a, const struct union_work *w,
+                              cudaStream_t stream);
+union_run sps_cuda_union_d64, sps_cuda_union_d128, sps_cuda_union_gated_d64,
+    sps_cuda_union_gated_d128;
 
 #endif

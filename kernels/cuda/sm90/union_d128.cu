@@ -4,5 +4,5 @@
 cudaError_t sps_cuda_union_d128(const struct attend_args *a, const struct union_work *w,
                                 cudaStream_t stream)
 {
-    return union_any<128, 5>(a, w, stream);
+    return union_any<128, 5, false>(a, w, stream);
 }
