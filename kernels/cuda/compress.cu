@@ -66,7 +66,7 @@ template <> struct wide<float> {
     }
 };
 
-/* A load that the compiler leaves where it stands, before the first use of any. */
+/* A load that stays in its order among others, so that several are on their way. */
 SPS_DEVICE uint4 load_now(const uint4 *from)
 {
     uint4 x;
@@ -76,7 +76,7 @@ SPS_DEVICE uint4 load_now(const uint4 *from)
     return x;
 }
 
-/* Sum of tokens [from, from + MEAN_TOKENS), those below l, all loads at once; x: the
+/* Sum of tokens [from, from + MEAN_TOKENS), those below l, loads ahead of sums; x: the
  * window's first token, rows of `chunks` chunks of 16 bytes. */
 template <typename T>
 SPS_DEVICE void add_tokens(float *total, const uint4 *x, int64_t chunks, int64_t from,

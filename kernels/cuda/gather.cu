@@ -1,4 +1,5 @@
-/* gather.cu - turn an index round, run the gathered tiles, merge the partial outputs.
+/* gather.cu - turn an index round, run the gathered tiles; merge.cu adds up what they
+ * leave.
  *
  * Rows stand in a block's list in the order in which warps came by; no output bit depends
  * on that order, because each row's arithmetic is its own.
@@ -142,161 +143,6 @@ static __global__ void cut_tiles(const __grid_constant__ struct attend_args a,
     }
 }
 
-/* Partials as they are read, 16 bytes at a time. */
-SPS_DEVICE void add_weighed(float (&o)[4], float w, uint4 x, const float *)
-{
-    o[0] += w * __uint_as_float(x.x), o[1] += w * __uint_as_float(x.y);
-    o[2] += w * __uint_as_float(x.z), o[3] += w * __uint_as_float(x.w);
-}
-
-SPS_DEVICE void add_weighed(float (&o)[8], float w, uint4 x, const __half *)
-{
-    uint32_t two[4] = {x.x, x.y, x.z, x.w};
-
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        float2 pair = __half22float2(*(const __half2 *)&two[i]);
-        o[2 * i] += w * pair.x, o[2 * i + 1] += w * pair.y;
-    }
-}
-
-/* Lane's head of a row's partial `slot`; one that says "nothing" where there is none. */
-SPS_DEVICE struct partial_head head_at(const struct partial_head *heads,
-                                       const int32_t *list, int slot, int64_t width)
-{
-    struct partial_head none = {-INFINITY, 0};
-
-    return slot < width && list[slot] >= 0 ? heads[slot] : none;
-}
-
-/* Lanes of a warp in merge: `lanes` of them share a slot, `at_once` slots a load, and
- * MERGE_AHEAD loads are on their way at a time. */
-enum { MERGE_AHEAD = 4, MERGE_SLOTS = 8 };
-
-struct merge_view {
-    const int32_t *list;
-    int width, at_once, own; /* own: the lane's slot of at_once */
-};
-
-/* Loads of slots first + own, then each at_once further; x: the lane's columns. */
-template <typename P>
-SPS_DEVICE void load_partials(uint4 (&x)[MERGE_AHEAD], const struct merge_view *view,
-                              const P *partial, int64_t dv, int first, bool inside)
-{
-#pragma unroll
-    for (int u = 0; u < MERGE_AHEAD; u++) {
-        int slot = first + u * view->at_once + view->own;
-        bool there = inside && slot < view->width && view->list[slot] >= 0;
-        x[u] =
-            there ? __ldcs((const uint4 *)(partial + slot * dv)) : make_uint4(0, 0, 0, 0);
-    }
-}
-
-/* One row's columns: sum of partials times weights, slots at_once apart by each lane. */
-template <typename P, int N>
-SPS_DEVICE void add_partials(float (&o)[N], uint4 (&x)[MERGE_AHEAD],
-                             const struct merge_view *view, const P *partial, int64_t dv,
-                             const struct partial_head *heads, float top, float sum,
-                             bool inside)
-{
-    int lane = threadIdx.x & 31, step = MERGE_AHEAD * view->at_once;
-    float weight = 0;
-
-    for (int first = 0; first < view->width; first += step) {
-        if (first % 32 == 0) {
-            struct partial_head own =
-                head_at(heads, view->list, first + lane, view->width);
-            weight = sum > 0 ? exp2f(own.lse - top) * own.scale / sum : 0;
-        }
-        if (first > 0)
-            load_partials(x, view, partial, dv, first, inside);
-#pragma unroll
-        for (int u = 0; u < MERGE_AHEAD; u++) {
-            float w = __shfl_sync(~0u, weight, first + u * view->at_once + view->own);
-            if (w > 0)
-                add_weighed(o, w, x[u], partial);
-        }
-    }
-}
-
-/* o, lse of one (row, head) from its partials: a warp each.  The partials that the first
- * loads bring are on their way before the weights are known. */
-template <typename P>
-static __global__ void __launch_bounds__(256, 4)
-    merge(const __grid_constant__ struct attend_args a, const P *__restrict__ partial,
-          const struct partial_head *__restrict__ heads, int64_t pairs, int lanes)
-{
-    constexpr int n = 16 / sizeof(P);
-    int64_t i = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / 32;
-    int lane = threadIdx.x & 31, width = (int)a.width;
-
-    if (i >= pairs)
-        return;
-    int64_t row = i / a.h, head = i % a.h, to = (a.at.begin + row) * a.h + head;
-    const int32_t *list =
-        a.list +
-        ((a.at.begin + row) * a.index_heads + head * a.index_heads / a.h) * width;
-    struct merge_view view = {list, width, 32 / lanes, lane / lanes};
-    float top = -INFINITY, sum = 0;
-    uint4 x[MERGE_AHEAD];
-
-    if (list_alone(list, width))
-        return;
-    heads += i * width;
-    int d = lane % lanes * n;
-    partial += i * width * a.dv + d;
-    load_partials(x, &view, partial, a.dv, 0, d < a.dv);
-    for (int slot = lane; slot < width; slot += 32)
-        top = fmaxf(top, head_at(heads, list, slot, width).lse);
-    for (int step = 16; step > 0; step /= 2)
-        top = fmaxf(top, __shfl_xor_sync(~0u, top, step));
-    for (int slot = lane; top > -INFINITY && slot < width; slot += 32)
-        sum += exp2f(head_at(heads, list, slot, width).lse - top);
-    for (int step = 16; step > 0; step /= 2)
-        sum += __shfl_xor_sync(~0u, sum, step);
-    for (int from = 0; from < a.dv; from += lanes * n, partial += lanes * n) {
-        float o[n] = {};
-        bool inside = from + d < a.dv;
-        if (from > 0)
-            load_partials(x, &view, partial, a.dv, 0, inside);
-        add_partials(o, x, &view, partial, a.dv, heads, top, sum, inside);
-        for (int step = lanes; step < 32; step *= 2)
-#pragma unroll
-            for (int e = 0; e < n; e++)
-                o[e] += __shfl_xor_sync(~0u, o[e], step);
-        float *out = a.o + to * a.dv + from + d;
-#pragma unroll
-        for (int e = 0; e < n; e += 4)
-            if (inside && e / 4 % view.at_once == view.own)
-                __stcs((float4 *)(out + e),
-                       make_float4(o[e], o[e + 1], o[e + 2], o[e + 3]));
-    }
-    if (a.lse && lane == 0)
-        a.lse[to] = sum > 0 ? (top + log2f(sum)) * LN2 : -INFINITY;
-}
-
-template <typename P>
-static void launch_merge(const struct attend_args *a, const struct gather_work *w,
-                         int64_t pairs, cudaStream_t stream)
-{
-    int lanes = 32 / MERGE_SLOTS, n = 16 / (int)sizeof(P);
-
-    while (lanes < 32 && lanes * n < a->dv)
-        lanes *= 2;
-    merge<<<(unsigned)((pairs + 7) / 8), 256, 0, stream>>>(*a, (const P *)w->partial,
-                                                           w->heads, pairs, lanes);
-}
-
-static cudaError_t merge_chunk(const struct attend_args *a, const struct gather_work *w,
-                               int bytes, int64_t pairs, cudaStream_t stream)
-{
-    if (bytes == 2)
-        launch_merge<__half>(a, w, pairs, stream);
-    else
-        launch_merge<float>(a, w, pairs, stream);
-    return cudaGetLastError();
-}
-
 /* Scratch of one chunk of `rows` rows. */
 struct plan {
     const struct variant *by;
@@ -363,7 +209,7 @@ static enum sps_status run_chunk(struct sps_device *dev, const struct sps_shape 
     place_lists<true><<<grid, 256, 0, stream>>>(*a, bins, count, w.entries);
     CUDA_TRY(cudaGetLastError());
     SPS_TRY(plan->by->run(dev, shape, a, &w));
-    CUDA_TRY(merge_chunk(a, &w, plan->by->bytes, (int64_t)count * shape->h, stream));
+    CUDA_TRY(sps_cuda_merge(a, &w, plan->by->bytes, (int64_t)count * shape->h, stream));
     return SPS_OK;
 }
 
