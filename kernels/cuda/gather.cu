@@ -1,4 +1,5 @@
-/* gather.cu - turn an index round, run the gathered tiles, merge the partial outputs.
+/* gather.cu - turn an index round, run the gathered tiles; merge.cu adds up what they
+ * leave.
  *
  * Rows stand in a block's list in the order in which warps came by; no output bit depends
  * on that order, because each row's arithmetic is its own.
@@ -142,103 +143,6 @@ static __global__ void cut_tiles(const __grid_constant__ struct attend_args a,
     }
 }
 
-SPS_DEVICE float4 partial_at(const float *x)
-{
-    return __ldcs((const float4 *)x);
-}
-
-SPS_DEVICE float4 partial_at(const __half *x)
-{
-    uint2 bits = __ldcs((const uint2 *)x);
-    float2 low = __half22float2(*(const __half2 *)&bits.x),
-           high = __half22float2(*(const __half2 *)&bits.y);
-
-    return make_float4(low.x, low.y, high.x, high.y);
-}
-
-/* Lane's head of a row's partial `slot`; one that says "nothing" where there is none. */
-SPS_DEVICE struct partial_head head_at(const struct partial_head *heads,
-                                       const int32_t *list, int slot, int64_t width)
-{
-    struct partial_head none = {-INFINITY, 0};
-
-    return slot < width && list[slot] >= 0 ? heads[slot] : none;
-}
-
-enum { MERGE_AHEAD = 4 };
-
-/* o, lse of one (row, head) from its partials, in slot order: a warp each.  A lane weighs
- * one slot of 32, then adds up 4 columns. */
-template <typename P>
-static __global__ void merge(const __grid_constant__ struct attend_args a,
-                             const P *__restrict__ partial,
-                             const struct partial_head *__restrict__ heads, int64_t pairs)
-{
-    int64_t i = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / 32;
-    int lane = threadIdx.x & 31, width = (int)a.width;
-
-    if (i >= pairs)
-        return;
-    int64_t row = i / a.h, head = i % a.h, to = (a.at.begin + row) * a.h + head;
-    const int32_t *list =
-        a.list +
-        ((a.at.begin + row) * a.index_heads + head * a.index_heads / a.h) * width;
-    float top = -INFINITY, sum = 0;
-
-    if (list_alone(list, width))
-        return;
-    heads += i * width;
-    partial += i * width * a.dv;
-    for (int slot = lane; slot < width; slot += 32)
-        top = fmaxf(top, head_at(heads, list, slot, width).lse);
-    for (int step = 16; step > 0; step /= 2)
-        top = fmaxf(top, __shfl_xor_sync(~0u, top, step));
-    for (int slot = lane; top > -INFINITY && slot < width; slot += 32)
-        sum += exp2f(head_at(heads, list, slot, width).lse - top);
-    for (int step = 16; step > 0; step /= 2)
-        sum += __shfl_xor_sync(~0u, sum, step);
-    for (int d = lane * 4; d - lane * 4 < a.dv; d += 128) {
-        float4 o = {0, 0, 0, 0};
-        for (int first = 0; sum > 0 && first < width; first += 32) {
-            struct partial_head own = head_at(heads, list, first + lane, width);
-            float weight = exp2f(own.lse - top) * own.scale / sum;
-            int count = width - first < 32 ? width - first : 32;
-            for (int j = 0; j < count; j += MERGE_AHEAD) {
-                float4 x[MERGE_AHEAD];
-                float w[MERGE_AHEAD];
-#pragma unroll
-                for (int u = 0; u < MERGE_AHEAD; u++) {
-                    w[u] = __shfl_sync(~0u, weight, j + u);
-                    x[u] = w[u] > 0 && d < a.dv
-                               ? partial_at(partial + (int64_t)(first + j + u) * a.dv + d)
-                               : make_float4(0, 0, 0, 0);
-                }
-#pragma unroll
-                for (int u = 0; u < MERGE_AHEAD; u++) {
-                    o.x += w[u] * x[u].x, o.y += w[u] * x[u].y;
-                    o.z += w[u] * x[u].z, o.w += w[u] * x[u].w;
-                }
-            }
-        }
-        if (d < a.dv)
-            *(float4 *)(a.o + to * a.dv + d) = o;
-    }
-    if (a.lse && lane == 0)
-        a.lse[to] = sum > 0 ? (top + log2f(sum)) * LN2 : -INFINITY;
-}
-
-static cudaError_t merge_chunk(const struct attend_args *a, const struct gather_work *w,
-                               int bytes, int64_t pairs, cudaStream_t stream)
-{
-    unsigned grid = (unsigned)((pairs + 7) / 8);
-
-    if (bytes == 2)
-        merge<<<grid, 256, 0, stream>>>(*a, (const __half *)w->partial, w->heads, pairs);
-    else
-        merge<<<grid, 256, 0, stream>>>(*a, (const float *)w->partial, w->heads, pairs);
-    return cudaGetLastError();
-}
-
 /* Scratch of one chunk of `rows` rows. */
 struct plan {
     const struct variant *by;
@@ -305,7 +209,7 @@ static enum sps_status run_chunk(struct sps_device *dev, const struct sps_shape 
     place_lists<true><<<grid, 256, 0, stream>>>(*a, bins, count, w.entries);
     CUDA_TRY(cudaGetLastError());
     SPS_TRY(plan->by->run(dev, shape, a, &w));
-    CUDA_TRY(merge_chunk(a, &w, plan->by->bytes, (int64_t)count * shape->h, stream));
+    CUDA_TRY(sps_cuda_merge(a, &w, plan->by->bytes, (int64_t)count * shape->h, stream));
     return SPS_OK;
 }
 

@@ -47,6 +47,11 @@ enum sps_status sps_cuda_gather(struct sps_device *dev, const struct sps_shape *
                                 const struct sps_index *index, struct sps_rows rows,
                                 struct attend_args *a);
 
+/* o and lse of `pairs` (row, head) from partials of `bytes` an element, in a fixed order;
+ * rows with one entry have theirs. */
+cudaError_t sps_cuda_merge(const struct attend_args *a, const struct gather_work *w,
+                           int bytes, int64_t pairs, cudaStream_t stream);
+
 /* Run the tiles: partials of every entry. */
 enum sps_status sps_cuda_gather_d64(struct sps_device *, const struct sps_shape *,
                                     const struct attend_args *,

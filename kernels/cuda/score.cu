@@ -1,6 +1,7 @@
 /* score.cu - the launch of score kernels, and the slots that are one or two of them:
  * gate, mass, probs. */
 #include "kernels/check.h"
+#include "kernels/cuda/sm90/gate.h"
 #include "kernels/cuda/sm90/score.h"
 
 typedef cudaError_t launch(const struct score_args *a, cudaStream_t stream);
@@ -184,6 +185,12 @@ enum sps_status sps_cuda_gate_select(struct sps_device *dev,
 
     SPS_TRY(sps_check_causal(shape, "gate"));
     SPS_TRY(sps_check_rule(rule, index));
+    if (sps_sm90_gates(dev, shape, q->dtype, by, rule, index)) {
+        SPS_TRY(split_means(dev, shape, q, means, by, 0, &high, &low, &top));
+        SPS_TRY(sps_cuda_topk_begin(dev));
+        SPS_TRY(sps_sm90_gate(dev, shape, q, high, low, by, rule, rows, index));
+        return sps_cuda_topk_check(dev, index);
+    }
     SPS_TRY(split_means(dev, shape, q, means, by, (size_t)chunk * row_bytes, &high, &low,
                         &top));
     float *scores = (float *)sps_cuda_take(dev, (size_t)chunk * row_bytes);

@@ -305,7 +305,8 @@ static void moba(int64_t n, int64_t h, int64_t g, int64_t block, int64_t topk)
     printf("moba %lldk %lld/%lld B %lld k %lld\n", (long long)n / 1024, (long long)h,
            (long long)g, (long long)block, (long long)topk);
     double flops = 4.0 * 128 * (double)(h * n) * (double)(block * (topk - 1) + block / 2);
-    MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.k, &by, means));
+    TIME("  means", 0.0,
+         MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.k, &by, means)));
     TIME("  gate + top-k", 128.0 * (double)(h * n) * (double)m,
          MUST(gpu.kernels.gate_select(&gpu, &d.shape, &d.in.q, means, &by, &rule, d.rows,
                                       &index)));

@@ -488,36 +488,50 @@ static void check_made(struct problem *p, const struct sps_compression *by,
     gpu.backend->free(&gpu, y);
 }
 
-/* Means on both sides, gate, and gate_select against ref's gate and topk. */
-static void check_moba(struct problem *p, int64_t block, int64_t count)
+/* Means on both sides. */
+static void check_mean(struct problem *p, const struct sps_compression *by, float *means,
+                       float *means_gpu)
 {
-    int64_t cu[5], m = sps_compressed_offsets(&p->shape, block, block, cu);
-    struct sps_compression by = {.l = block, .u = block, .cu = cu};
-    int64_t nb = sps_shape_blocks(&p->shape, block), rows = p->rows.end - p->rows.begin;
+    int64_t size = by->cu[p->spec.n] * p->spec.g * p->spec.dk;
+
+    poison(means_gpu, size);
+    MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.k, by, means));
+    MUST(gpu.kernels.compress_mean(&gpu, &p->shape, &p->gpu.in.k, by, means_gpu));
+    close_to(p, "compress_mean", means_gpu, means, size, size > 0 ? size : 1, 1e-6);
+}
+
+/* Means, gate, and gate_select against ref's gate and topk.  `equal`: every mean is the
+ * first one, so that all whole blocks tie. */
+static void check_moba(struct problem *p, struct sps_rule rule, bool equal)
+{
+    int64_t cu[5], m = sps_compressed_offsets(&p->shape, rule.block, rule.block, cu);
+    struct sps_compression by = {.l = rule.block, .u = rule.block, .cu = cu};
+    int64_t nb = sps_shape_blocks(&p->shape, rule.block),
+            rows = p->rows.end - p->rows.begin;
     int64_t size = m * p->spec.g * p->spec.dk, all = rows * p->spec.h * nb;
     float *means = host((size_t)size * 4), *means_gpu = device((size_t)size * 4);
     float *x = host((size_t)all * 4), *y = device((size_t)all * 4);
-    struct sps_rule rule = {block, count, 0, 1};
     struct lists l;
 
     if (p->spec.free_rows) {
         skipped++;
         return;
     }
-    poison(means_gpu, size);
-    MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.k, &by, means));
-    MUST(gpu.kernels.compress_mean(&gpu, &p->shape, &p->gpu.in.k, &by, means_gpu));
-    close_to(p, "compress_mean", means_gpu, means, size, size > 0 ? size : 1, 1e-6);
+    check_mean(p, &by, means, means_gpu);
     check_made(p, &by, NULL, NULL, means_gpu);
+    for (int64_t i = p->spec.g * p->spec.dk; equal && i < size; i++)
+        means[i] = means[i - p->spec.g * p->spec.dk];
+    MUST(gpu.backend->upload(&gpu, means_gpu, means, (size_t)size * 4));
     poison(y, all);
     MUST(ref.kernels.gate(&ref, &p->shape, &p->ref.in.q, means, &by, p->rows, x));
     MUST(gpu.kernels.gate(&gpu, &p->shape, &p->gpu.in.q, means_gpu, &by, p->rows, y));
     check_gate(p, &by, means, y, x, nb);
-    new_lists(p, p->spec.h, block, count, &l);
+    new_lists(p, p->spec.h, rule.block, rule.count, &l);
     MUST(ref.kernels.topk(&ref, &p->shape, x, &rule, p->rows, &l.ref));
     MUST(gpu.kernels.gate_select(&gpu, &p->shape, &p->gpu.in.q, means_gpu, &by, &rule,
                                  p->rows, &l.gpu));
-    same_lists(p, &l, x, nb, "gate_select", 1e-5);
+    same_lists(p, &l, x, nb, equal ? "gate_select, equal means" : "gate_select",
+               equal ? 0 : 1e-5);
     free_lists(&l);
     free(means), free(x);
     gpu.backend->free(&gpu, means_gpu), gpu.backend->free(&gpu, y);
@@ -694,9 +708,9 @@ static void check_all(const struct spec *spec, uint64_t seed)
     check_mass(&p, spec->h, block);
     check_mass(&p, spec->g, 5);
     check_probs(&p);
-    check_moba(&p, block, 3);
+    check_moba(&p, (struct sps_rule){block, 3, 0, 1}, false);
     if (longest(spec) <= 5000)
-        check_moba(&p, 128, 8);
+        check_moba(&p, (struct sps_rule){128, 8, 0, 1}, false);
     check_nsa(&p, 32, 16, 64, 16);
     check_nsa(&p, 64, 64, 64, 4);
     check_nsa(&p, 16, 4, 8, 3);
@@ -761,9 +775,10 @@ static void check_gated_shapes(void)
          2,
          128,
          128,
-         SPS_BF16},
-        {"gated, d 64", ONE(1300, 1300), 32, 2, 64, 64, SPS_F16},
-        {"gated, G 12, d 80/48", ONE(400, 900), 24, 2, 80, 48, SPS_BF16},
+         SPS_BF16,
+         .block = 64},
+        {"gated, d 64", ONE(1300, 1300), 32, 2, 64, 64, SPS_F16, .block = 64},
+        {"gated, G 12, d 80/48", ONE(400, 900), 24, 2, 80, 48, SPS_BF16, .block = 64},
         {"gated, G 4", ONE(1500, 1500), 16, 4, 128, 128, SPS_F16, .from = 700,
          .to = 1400},
         {"gated, positions", ONE(90, 2000), 32, 2, 128, 128, SPS_BF16, .spread = true},
@@ -775,6 +790,70 @@ static void check_gated_shapes(void)
         build(&p, &specs[i], i + 700);
         for (size_t j = 0; j < sizeof windows / sizeof *windows; j++)
             check_gated(&p, 64, 4, windows[j]);
+        drop(&p);
+    }
+}
+
+/* Gates of more blocks than a tile of means has, lists of every length that is held in
+ * registers and one more, rows that do not fill a tile, blocks that always stay. */
+static void check_gates(void)
+{
+    static const struct spec specs[] = {
+        {"gates, bf16", ONE(1100, 2100), 3, 3, 128, 16, SPS_BF16, .block = 16},
+        {"gates, fp16", ONE(700, 700), 2, 2, 128, 16, SPS_F16, .block = 16},
+        {"gates, G 5",
+         3,
+         {90, 1, 300},
+         {1100, 600, 500},
+         10,
+         2,
+         64,
+         16,
+         SPS_BF16,
+         .from = 17,
+         .to = 350},
+        {"gates, d 80", ONE(500, 2000), 6, 2, 80, 16, SPS_BF16, .spread = true},
+    };
+    static const struct sps_rule rules[] = {
+        {8, 1, 0, 1}, {8, 4, 0, 0},  {8, 5, 1, 2},  {16, 8, 0, 1},  {8, 8, 3, 4},
+        {8, 9, 0, 0}, {4, 16, 0, 1}, {8, 17, 1, 1}, {100, 3, 0, 1}, {1100, 3, 0, 1}};
+    struct problem p;
+
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        build(&p, &specs[i], i + 500);
+        for (size_t j = 0; j < sizeof rules / sizeof *rules; j++)
+            for (int equal = 0; equal < 2; equal++)
+                check_moba(&p, rules[j], equal);
+        drop(&p);
+    }
+}
+
+/* Windows that overlap or not, of less and more than a thread adds up. */
+static void check_means(void)
+{
+    static const struct spec specs[] = {
+        {"means, bf16", ONE(1, 4200), 2, 2, 128, 16, SPS_BF16, .block = 16},
+        {"means, fp16", 3, {1, 1, 1}, {900, 5, 1300}, 3, 3, 72, 16, SPS_F16, .block = 16},
+        {"means, fp32", ONE(1, 2100), 2, 1, 20, 16, SPS_F32, .block = 16},
+        {"means, odd", ONE(1, 2100), 3, 3, 20, 16, SPS_BF16, .block = 16},
+    };
+    static const int64_t windows[][2] = {{1, 1},     {16, 4},    {17, 5},   {32, 16},
+                                         {127, 127}, {128, 64},  {300, 7},  {512, 512},
+                                         {777, 100}, {2048, 64}, {4100, 50}};
+    struct problem p;
+
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        build(&p, &specs[i], i + 600);
+        for (size_t j = 0; j < sizeof windows / sizeof *windows; j++) {
+            int64_t cu[5], l = windows[j][0], u = windows[j][1],
+                           m = sps_compressed_offsets(&p.shape, l, u, cu);
+            struct sps_compression by = {.l = l, .u = u, .cu = cu};
+            size_t bytes = (size_t)(m * p.spec.g * p.spec.dk) * 4;
+            float *means = host(bytes), *means_gpu = device(bytes);
+            check_mean(&p, &by, means, means_gpu);
+            free(means);
+            gpu.backend->free(&gpu, means_gpu);
+        }
         drop(&p);
     }
 }
@@ -811,7 +890,7 @@ static void check_compressed_reruns(void)
 
     build(&p, &spec, 98);
     int64_t m = sps_compressed_offsets(&p.shape, 32, 16, cu), rows = p.shape.t * spec.h;
-    struct sps_compression by = {32, 16, cu};
+    struct sps_compression by = {.l = 32, .u = 16, .cu = cu};
     float *k = device((size_t)(m * 2 * 128) * 4), *v = device((size_t)(m * 2 * 128) * 4);
     new_lists(&p, 2, 64, 16, &l);
     MUST(gpu.kernels.compress_mean(&gpu, &p.shape, &p.gpu.in.k, &by, k));
@@ -985,6 +1064,15 @@ static void check_nan(void)
     MUST(gpu.backend->upload(&gpu, y, x, (size_t)all * 4));
     enum sps_status status = gpu.kernels.topk(&gpu, &p.shape, y, &rule, p.rows, &l.gpu);
     verdict(status == SPS_ENUMERIC && strstr(sps_error(), "row 250, head 1"), "nan",
+            sps_error(), gpu.impl, status, SPS_ENUMERIC);
+    int64_t cu[2], m = sps_compressed_offsets(&p.shape, 16, 16, cu), size = m * 2 * 64;
+    struct sps_compression by = {.l = 16, .u = 16, .cu = cu};
+    memset(x, 0, (size_t)size * 4);
+    x[3 * 2 * 64 + 64 + 5] = NAN;
+    MUST(gpu.backend->upload(&gpu, y, x, (size_t)size * 4));
+    status = gpu.kernels.gate_select(&gpu, &p.shape, &p.gpu.in.q, y, &by, &rule, p.rows,
+                                     &l.gpu);
+    verdict(status == SPS_ENUMERIC && strstr(sps_error(), "row 63, head 1"), "nan",
             sps_error(), gpu.impl, status, SPS_ENUMERIC);
     free_lists(&l);
     free(x);
@@ -1217,6 +1305,8 @@ int main(int argc, char **argv)
     if (strcmp(what, "edge") != 0) {
         check_blocks();
         check_gated_shapes();
+        check_gates();
+        check_means();
         for (size_t i = 0; i < sizeof larger / sizeof *larger; i++)
             check_all(&larger[i], i + 50);
         for (int i = 0; i < randoms; i++)

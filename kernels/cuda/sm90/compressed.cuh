@@ -105,7 +105,7 @@ SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
     int64_t columns = a->choose.from.columns;
     float *sums = a->sums + blockIdx.x * a->slots * columns;
 
-    scale_query_rows<T, D, S>(memory, wg);
+    scale_query_rows<T, D, S::rows>(memory, wg, (float *)(memory + S::unscale));
     struct row_view view = view_pair<S>(at, tile, memory, wg);
     attend_rows<S, D, BN>(at, tile, steps, q, shared, &r->tiles, &view);
     score_keys<S, D, BN>(at->lg, steps, q, shared, &r->tiles, &view, sums, columns);

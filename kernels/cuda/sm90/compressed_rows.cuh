@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/score_tile.cuh"
 #include "kernels/cuda/sm90/compressed.h"
-#include "kernels/cuda/sm90/hopper.cuh"
+#include "kernels/cuda/sm90/terms.cuh"
 
 /* Shared memory: queries, a ring of key and value tiles, row scales, and what warps and
  * barriers need. */
@@ -39,43 +39,6 @@ struct row_view {
     float c[2];       /* from products of scaled terms to base-2 logits */
     float m[2], w[2]; /* p / P_SCALE = exp2(logit - m) w */
 };
-
-/* Queries of the type T become fp16, each row by its own power of two (terms.cuh): two
- * threads a row. */
-template <typename T, int D, typename S>
-SPS_DEVICE void scale_query_rows(unsigned char *memory, int wg)
-{
-    int r = wg * 64 + (threadIdx.x >> 1 & 63), half = threadIdx.x & 1;
-    uint32_t top = 0;
-
-    if (is_bf16<T>::value) {
-        unsigned char *row = memory + r * 128;
-#pragma unroll
-        for (int i = 0; i < D / 16; i++) {
-            int c = 2 * i + half;
-            uint4 x = *(uint4 *)(row + (c >> 3) * (S::rows * 128) + ((c ^ r) & 7) * 16);
-            for (uint32_t two : {x.x, x.y, x.z, x.w}) {
-                uint32_t a = two << 16 & 0x7fffffffu, b = two & 0x7fff0000u;
-                top = top > a ? top : a;
-                top = top > b ? top : b;
-            }
-        }
-        uint32_t other = __shfl_xor_sync(~0u, top, 1);
-        top = top > other ? top : other;
-        float scale = term_scale(top);
-#pragma unroll
-        for (int i = 0; i < D / 16; i++) {
-            int c = 2 * i + half;
-            uint4 *x = (uint4 *)(row + (c >> 3) * (S::rows * 128) + ((c ^ r) & 7) * 16);
-            *x = make_uint4(pair_to_half(x->x, scale), pair_to_half(x->y, scale),
-                            pair_to_half(x->z, scale), pair_to_half(x->w, scale));
-        }
-    }
-    if (half == 0)
-        ((float *)(memory + S::unscale))[r] = is_bf16<T>::value ? term_unscale(top) : 1;
-    fence_async();
-    named_sync(1 + wg, 128);
-}
 
 template <typename S>
 SPS_DEVICE struct row_view view_pair(const struct attend_args *a,

@@ -4,6 +4,7 @@
 
 enum { TURNS = 256, DEPTH = 4, GROUPS = 2, COLUMNS = 256, SHARED = 65536 };
 
+#ifdef SPS_SM90A
 /* Small bf16 numbers of both signs, as of 16 random bits. */
 SPS_DEVICE uint32_t noise_pair(uint32_t i)
 {
@@ -12,6 +13,7 @@ SPS_DEVICE uint32_t noise_pair(uint32_t i)
     x = (x ^ x >> 15) * 0x85ebca6bu;
     return (x & 0x807f807fu) | 0x3f003f00u;
 }
+#endif
 
 /* Each warpgroup multiplies its 64 x 64 tile by one of 64 x 256, over and over. */
 static __global__ void __launch_bounds__(GROUPS * 128, 1) multiply90(float *out)
