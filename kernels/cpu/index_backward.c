@@ -155,9 +155,9 @@ static void meet_items(const struct job *job, const struct sps_pair *pair,
     int64_t key = (b->cu[pair->task.sequence] + from) * g + pair->task.kv;
 
     gather_items(job, pair, bench, pick, some);
-    sps_product(m, n, dk, (float)b->shape->scale, bench->q, dk, bench->k, bench->x,
+    sps_product(m, n, dk, (float)b->shape->scale, bench->q, dk, bench->k, dk, bench->x,
                 stride);
-    sps_product(m, n, dv, 1, bench->d_o, dv, bench->v, bench->w, stride);
+    sps_product(m, n, dv, 1, bench->d_o, dv, bench->v, dv, bench->w, stride);
     for (int64_t i = 0; i < m; i++)
         slope_item(job, pair, list_row(job, pair, pick[i / job->share]),
                    list_head(job, pair, pick[i / job->share]) + i % job->share, from, n,
@@ -166,7 +166,7 @@ static void meet_items(const struct job *job, const struct sps_pair *pair,
                        g * dv);
     sps_blas_add_outer(n, dk, m, bench->w, stride, bench->q, dk, b->to->dk + key * dk,
                        g * dk);
-    sps_product(m, dk, n, 1, bench->w, stride, bench->rows, bench->dq, lanes);
+    sps_product(m, dk, n, 1, bench->w, stride, bench->rows, n, bench->dq, lanes);
     for (int64_t i = 0; i < m; i++) {
         int64_t x = pick[i / job->share];
         int64_t at = list_row(job, pair, x) * b->shape->h + list_head(job, pair, x) +
