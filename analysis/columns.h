@@ -103,7 +103,9 @@
     X(bytes, "byte", REAL, ">= 0", "counted; each operand crosses memory once per use")  \
     X(bytes_model, "byte", REAL, ">= 0", "predicted before the run")                     \
     X(memory_peak_bytes, "byte", REAL, ">= 0", "most memory in use during the point")    \
-    X(memory_predicted_bytes, "byte", REAL, ">= 0", "predicted before the run")
+    X(memory_predicted_bytes, "byte", REAL, ">= 0", "predicted before the run")          \
+    X(time_ms_model, "ms", REAL, ">= 0",                                                 \
+      "predicted from flops_model and info --calibrate; empty without one")
 
 /* Wall time of a point or stage; cold: caches flushed before each sample. */
 #define SPS_TIME_COLUMNS(X)                                                              \
@@ -171,6 +173,7 @@
     X(flops_model, "flop", REAL, ">= 0", "predicted before the run")                     \
     X(bytes, "byte", REAL, ">= 0", "counted")                                            \
     X(bytes_model, "byte", REAL, ">= 0", "predicted")                                    \
+    X(time_ms_model, "ms", REAL, ">= 0", "predicted; empty without a calibration")       \
     SPS_TIME_COLUMNS(X)
 
 /* rows.csv.gz, on request: one line a measured row and query head. */

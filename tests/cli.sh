@@ -8,6 +8,7 @@ sparsescope=${SPARSESCOPE:-$src/sparsescope}
 export src sparsescope
 unset SPARSESCOPE_DATADIR
 work=$(mktemp -d) || exit 99
+export XDG_CACHE_HOME="$work/cache" # no calibration
 trap 'rm -rf "$work"' EXIT
 status=0
 

@@ -143,21 +143,36 @@ static void gather_items(const struct job *job, const struct sps_pair *pair,
     }
 }
 
-/* The picked lists' items against keys [from, from + n), packed in the bench. */
+/* How many of keys [from, from + n) the list sees; later lists see no fewer. */
+static int64_t list_sees(const struct job *job, const struct sps_pair *pair, int64_t x,
+                         int64_t from, int64_t n)
+{
+    int64_t seen = sps_shape_visible(job->common.shape, pair->task.sequence,
+                                     list_row(job, pair, x)) -
+                   from;
+
+    return seen < 0 ? 0 : seen < n ? seen : n;
+}
+
+/* The picked lists' items against those of keys [from, from + packed), which are in the
+ * bench, that the last list sees. */
 static void meet_items(const struct job *job, const struct sps_pair *pair,
                        const struct bench *bench, const int32_t *pick, int64_t some,
-                       int64_t from, int64_t n)
+                       int64_t from, int64_t packed)
 {
     const struct sps_backward *b = &job->common;
     int64_t g = b->shape->g, dk = b->shape->dk, dv = b->shape->dv;
+    int64_t n = list_sees(job, pair, pick[some - 1], from, packed);
     int64_t m = some * job->share, stride = sps_round_up(n, SPS_PANEL);
     int64_t lanes = sps_round_up(dk, SPS_PANEL);
     int64_t key = (b->cu[pair->task.sequence] + from) * g + pair->task.kv;
 
+    if (n == 0)
+        return;
     gather_items(job, pair, bench, pick, some);
-    sps_product(m, n, dk, (float)b->shape->scale, bench->q, dk, bench->k, bench->x,
+    sps_product(m, n, dk, (float)b->shape->scale, bench->q, dk, bench->k, dk, bench->x,
                 stride);
-    sps_product(m, n, dv, 1, bench->d_o, dv, bench->v, bench->w, stride);
+    sps_product(m, n, dv, 1, bench->d_o, dv, bench->v, dv, bench->w, stride);
     for (int64_t i = 0; i < m; i++)
         slope_item(job, pair, list_row(job, pair, pick[i / job->share]),
                    list_head(job, pair, pick[i / job->share]) + i % job->share, from, n,
@@ -166,7 +181,7 @@ static void meet_items(const struct job *job, const struct sps_pair *pair,
                        g * dv);
     sps_blas_add_outer(n, dk, m, bench->w, stride, bench->q, dk, b->to->dk + key * dk,
                        g * dk);
-    sps_product(m, dk, n, 1, bench->w, stride, bench->rows, bench->dq, lanes);
+    sps_product(m, dk, n, 1, bench->w, stride, bench->rows, packed, bench->dq, lanes);
     for (int64_t i = 0; i < m; i++) {
         int64_t x = pick[i / job->share];
         int64_t at = list_row(job, pair, x) * b->shape->h + list_head(job, pair, x) +

@@ -31,6 +31,7 @@ struct job {
 struct bench {
     float *q, *o;   /* [SPS_TILE_ITEMS, dk], [SPS_TILE_ITEMS, dv] of the gathered items */
     float *k, *v;   /* a piece of the block, packed */
+    int64_t depth;  /* keys of the piece */
     int64_t *start; /* [blocks + 1] into lists */
     int32_t *lists; /* list x of the tile serves items x * share and on */
 };
@@ -119,6 +120,17 @@ static void mask_row(const struct job *job, const struct sps_tile *tile, int64_t
                 logits[j] = -INFINITY;
 }
 
+/* Keys from `from` on that list x of the tile sees. */
+static int64_t list_sees(const struct job *job, const struct sps_task *task, int64_t x,
+                         int64_t from)
+{
+    int64_t group = job->shape->h / job->shape->g;
+
+    return sps_shape_visible(job->shape, task->sequence,
+                             task->rows.begin + x * job->share / group) -
+           from;
+}
+
 /* Softmax of the gathered items' logits, then their values into each item's o. */
 static void scatter(const struct job *job, struct sps_tile *tile,
                     const struct bench *bench, const int32_t *lists, int64_t count,
@@ -134,31 +146,49 @@ static void scatter(const struct job *job, struct sps_tile *tile,
         mask_row(job, tile, tile->task->rows.begin + item / tile->group, from, n, logits);
         by[i] = sps_tile_weigh(tile, item, logits, n);
     }
-    sps_product(count * share, dv, n, 1, tile->logits, stride, bench->v, bench->o, lanes);
+    sps_product(count * share, dv, n, 1, tile->logits, stride, bench->v, bench->depth,
+                bench->o, lanes);
     for (int64_t i = 0; i < count * share; i++)
         sps_row_merge(tile->o + (lists[i / share] * share + i % share) * dv, dv, by[i],
                       bench->o + i * lanes);
 }
 
-/* Keys [from, from + n) of one block for the lists that hold it. */
-static void read_piece(const struct job *job, struct sps_tile *tile,
+/* Some lists against the first n keys of the piece. */
+static void read_lists(const struct job *job, struct sps_tile *tile,
                        const struct bench *bench, const int32_t *lists, int64_t count,
                        int64_t from, int64_t n)
 {
-    int64_t dk = job->shape->dk, dv = job->shape->dv;
-    int64_t step = SPS_TILE_ITEMS / job->share;
-    size_t bytes = (size_t)(job->share * dk) * sizeof(float);
+    int64_t dk = job->shape->dk, width = job->share * dk;
 
+    for (int64_t i = 0; i < count; i++)
+        memcpy(bench->q + i * width, tile->q + lists[i] * width,
+               (size_t)width * sizeof(float));
+    sps_product(count * job->share, n, dk, (float)job->shape->scale, bench->q, dk,
+                bench->k, dk, tile->logits, sps_round_up(n, SPS_PANEL));
+    scatter(job, tile, bench, lists, count, from, n);
+}
+
+/* Keys [from, from + n) of one block for the lists that hold it, which are in the order
+ * of their rows: the first may see none of the keys, and those that go together see no
+ * more than their last.  Whole panels keep the order of the sums, whoever goes along. */
+static void read_piece(const struct job *job, struct sps_tile *tile, struct bench *bench,
+                       const int32_t *lists, int64_t count, int64_t from, int64_t n)
+{
+    int64_t dk = job->shape->dk, dv = job->shape->dv;
+    int64_t step = SPS_TILE_ITEMS / job->share, first = 0;
+
+    while (first < count && list_sees(job, tile->task, lists[first], from) <= 0)
+        first++;
+    if (first == count)
+        return;
     sps_pack_keys(&tile->k, from, n, dk, bench->k);
     sps_pack_values(&tile->v, from, n, dv, bench->v);
-    for (int64_t x = 0; x < count; x += step) {
+    bench->depth = n;
+    for (int64_t x = first; x < count; x += step) {
         int64_t some = count - x < step ? count - x : step;
-        for (int64_t i = 0; i < some; i++)
-            memcpy(bench->q + i * job->share * dk,
-                   tile->q + lists[x + i] * job->share * dk, bytes);
-        sps_product(some * job->share, n, dk, (float)job->shape->scale, bench->q, dk,
-                    bench->k, tile->logits, sps_round_up(n, SPS_PANEL));
-        scatter(job, tile, bench, lists + x, some, from, n);
+        int64_t seen = list_sees(job, tile->task, lists[x + some - 1], from);
+        seen = sps_round_up(seen, SPS_PANEL);
+        read_lists(job, tile, bench, lists + x, some, from, seen < n ? seen : n);
     }
 }
 

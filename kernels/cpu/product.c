@@ -33,32 +33,74 @@ void sps_pack_values(const struct sps_column *values, int64_t from, int64_t n, i
     }
 }
 
-/* Six rows times one panel: twelve 256-bit sums, or six of 512 bits. */
-__attribute__((always_inline)) static inline void strip(int64_t k, float alpha,
-                                                        const float *a, int64_t lda,
-                                                        const float *b, float *c,
-                                                        int64_t ldc)
+/* Six rows times `panels` panels; each row of b is loaded once, each number of a spread
+ * to all lanes.  Twelve sums keep both multipliers of a processor busy: twelve of 256
+ * bits in one panel, of 512 in two. */
+__attribute__((always_inline)) static inline void
+strip(int panels, int64_t k, float alpha, const float *a, int64_t lda, const float *b,
+      int64_t depth, float *c, int64_t ldc)
 {
-    lanes sum[SPS_STRIP] = {{0}};
+    lanes sum[SPS_STRIP][2] = {{{0}}};
 
-    for (int64_t x = 0; x < k; x++) {
-        lanes y = *(const lanes *)(b + x * SPS_PANEL);
+    for (int64_t x = 0; x < k; x++)
 #pragma GCC unroll 6
         for (int r = 0; r < SPS_STRIP; r++)
-            sum[r] += a[r * lda + x] * y;
-    }
+#pragma GCC unroll 2
+            for (int p = 0; p < panels; p++)
+                sum[r][p] +=
+                    a[r * lda + x] * *(const lanes *)(b + (p * depth + x) * SPS_PANEL);
 #pragma GCC unroll 6
     for (int r = 0; r < SPS_STRIP; r++)
-        *(lanes *)(c + r * ldc) = alpha * sum[r];
+#pragma GCC unroll 2
+        for (int p = 0; p < panels; p++)
+            *(lanes *)(c + r * ldc + p * SPS_PANEL) = alpha * sum[r][p];
 }
 
-SPS_CLONES void sps_product(int64_t m, int64_t n, int64_t k, float alpha, const float *a,
-                            int64_t lda, const float *b, float *c, int64_t ldc)
+/* Rows that stay in L1 meet `panels` panels at a time, the last one alone. */
+__attribute__((always_inline)) static inline void
+multiply(int panels, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
+         int64_t lda, const float *b, int64_t depth, float *c, int64_t ldc)
 {
     for (int64_t top = 0; top < m; top += ROWS_IN_L1) {
-        int64_t end = top + ROWS_IN_L1 < m ? top + ROWS_IN_L1 : m;
-        for (int64_t j = 0; j < n; j += SPS_PANEL)
+        int64_t end = top + ROWS_IN_L1 < m ? top + ROWS_IN_L1 : m, j = 0;
+        for (; n - j > (panels - 1) * SPS_PANEL; j += panels * SPS_PANEL)
             for (int64_t i = top; i < end; i += SPS_STRIP)
-                strip(k, alpha, a + i * lda, lda, b + j * k, c + i * ldc + j, ldc);
+                strip(panels, k, alpha, a + i * lda, lda, b + j * depth, depth,
+                      c + i * ldc + j, ldc);
+        for (; j < n; j += SPS_PANEL)
+            for (int64_t i = top; i < end; i += SPS_STRIP)
+                strip(1, k, alpha, a + i * lda, lda, b + j * depth, depth,
+                      c + i * ldc + j, ldc);
     }
 }
+
+SPS_CLONES static void multiply_narrow(int64_t m, int64_t n, int64_t k, float alpha,
+                                       const float *a, int64_t lda, const float *b,
+                                       int64_t depth, float *c, int64_t ldc)
+{
+    multiply(1, m, n, k, alpha, a, lda, b, depth, c, ldc);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) static void
+multiply_wide(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+              const float *b, int64_t depth, float *c, int64_t ldc)
+{
+    multiply(2, m, n, k, alpha, a, lda, b, depth, c, ldc);
+}
+
+void sps_product(int64_t m, int64_t n, int64_t k, float alpha, const float *a,
+                 int64_t lda, const float *b, int64_t depth, float *c, int64_t ldc)
+{
+    if (__builtin_cpu_supports("avx512f"))
+        multiply_wide(m, n, k, alpha, a, lda, b, depth, c, ldc);
+    else
+        multiply_narrow(m, n, k, alpha, a, lda, b, depth, c, ldc);
+}
+#else
+void sps_product(int64_t m, int64_t n, int64_t k, float alpha, const float *a,
+                 int64_t lda, const float *b, int64_t depth, float *c, int64_t ldc)
+{
+    multiply_narrow(m, n, k, alpha, a, lda, b, depth, c, ldc);
+}
+#endif

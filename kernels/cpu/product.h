@@ -30,9 +30,10 @@ void sps_pack_keys(const struct sps_column *keys, int64_t from, int64_t n, int64
 void sps_pack_values(const struct sps_column *values, int64_t from, int64_t n, int64_t dv,
                      float *b);
 
-/* c[m,n] = alpha a[m,k] b[k,n] with b packed; ldc >= n rounded up to 16. */
+/* c[m,n] = alpha a[m,k] b[k,n] with the first k of `depth` packed rows of b;
+ * ldc >= n rounded up to 16. */
 void sps_product(int64_t m, int64_t n, int64_t k, float alpha, const float *a,
-                 int64_t lda, const float *b, float *c, int64_t ldc);
+                 int64_t lda, const float *b, int64_t depth, float *c, int64_t ldc);
 
 SPS_END_DECLS
 

@@ -67,7 +67,7 @@ void sps_logits_multiply(struct sps_logits *logits, int64_t dk, double scale,
         int64_t some = n - j < SPS_TILE_KEYS ? n - j : SPS_TILE_KEYS;
         sps_pack_keys(k, j, some, dk, logits->pack);
         sps_product(logits->items, some, dk, (float)scale, logits->q, dk, logits->pack,
-                    logits->x + j, logits->stride);
+                    dk, logits->x + j, logits->stride);
     }
 }
 

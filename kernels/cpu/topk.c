@@ -1,14 +1,17 @@
 /* topk.c - choice of blocks in time linear in their number: radix selection.
  *
  * Scores become integers that order alike; four passes over their bytes, each over what
- * the last left undecided, find the count-th largest.  Then one walk from the most recent
- * block back takes what is larger, and of what is equal as many as are still wanted.
+ * the last left undecided, find the count-th largest; where few are wanted, one pass that
+ * holds the largest so far.  Then one walk from the most recent block back takes what is
+ * larger, and of what is equal as many as are still wanted.
  */
 #include <math.h>
 #include <string.h>
 
 #include "kernels/check.h"
 #include "kernels/cpu/cpu.h"
+
+enum { FEW = 16 };
 
 /* Integers in the order of floats; -0 as +0. */
 static uint32_t order(float score)
@@ -43,6 +46,27 @@ static uint32_t nth_largest(uint32_t *keys, int64_t n, int64_t wanted, int64_t *
     return prefix;
 }
 
+/* The same for at most FEW wanted, which are held in order; keys stay. */
+static uint32_t nth_largest_few(const uint32_t *keys, int64_t n, int64_t wanted,
+                                int64_t *equal)
+{
+    uint32_t best[FEW];
+    int64_t held = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        if (held == wanted && keys[i] <= best[held - 1])
+            continue;
+        int64_t at = held < wanted ? held++ : held - 1;
+        for (; at > 0 && best[at - 1] < keys[i]; at--)
+            best[at] = best[at - 1];
+        best[at] = keys[i];
+    }
+    *equal = 1;
+    while (*equal < wanted && best[wanted - 1 - *equal] == best[wanted - 1])
+        ++*equal;
+    return best[wanted - 1];
+}
+
 struct choice {
     int64_t blocks, init, own; /* visible ones; forced: below init, from own on */
     uint32_t least;            /* free ones above it are in, `equal` of those at it */
@@ -64,7 +88,8 @@ static bool choose(const float *scores, int64_t wanted, uint32_t *keys,
     choice->least = UINT32_MAX;
     choice->equal = 0;
     if (sane && n > 0 && wanted > 0)
-        choice->least = nth_largest(keys, n, wanted, &choice->equal);
+        choice->least = wanted <= FEW ? nth_largest_few(keys, n, wanted, &choice->equal)
+                                      : nth_largest(keys, n, wanted, &choice->equal);
     return sane;
 }
 

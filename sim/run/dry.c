@@ -1,7 +1,9 @@
 /* dry.c - the plan of an experiment: every point with what it should cost. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/run/calibration.h"
 #include "sim/run/group.h"
 #include "sim/run/pass.h"
 #include "sim/run/problem.h"
@@ -61,22 +63,38 @@ static void print_label(const struct sps_point *point, FILE *out)
     fprintf(out, "%-36s %-28s ", label, point->data->label);
 }
 
-static void print_point(const struct sps_point *point, const struct sps_plan *plan,
-                        size_t input_bytes, double matrix_flops, FILE *out)
+/* Milliseconds, or that nobody knows. */
+static void print_ms(double seconds, FILE *out)
 {
-    double flops = 0;
+    if (seconds > 0)
+        fprintf(out, " %10.2f", 1e3 * seconds);
+    else
+        fprintf(out, " %10s", "unknown");
+}
+
+static void print_point(const struct sps_point *point, const struct sps_plan *plan,
+                        size_t input_bytes, const struct sps_calibration *calibration,
+                        FILE *out)
+{
+    const struct sps_shape *shape = &plan->problem->shape;
+    double flops = 0, seconds[SPS_STAGE_COUNT];
     int64_t chunk;
     size_t bytes = input_bytes + sps_pass_bytes(plan, &chunk);
+    struct sps_work work = {.method = plan->method,
+                            .backward = plan->problem->backward,
+                            .dtype = plan->dev->backend->accepts(plan->problem->dtype),
+                            .cost = plan->cost,
+                            .causal_pairs = sps_shape_pairs(shape) * (double)shape->h,
+                            .memory = (double)bytes};
 
     for (int s = 0; s < SPS_STAGE_COUNT; s++)
         flops += plan->cost[s].flops;
     print_label(point, out);
     fprintf(out, "%-5s %10.3e %9.1f", plan->dev->backend->name, flops,
             (double)bytes / 1048576);
-    if (matrix_flops > 0)
-        fprintf(out, " %10.2f\n", 1e3 * flops / matrix_flops);
-    else
-        fprintf(out, " %10s\n", "unknown");
+    print_ms(flops / calibration->roofs.matrix_flops, out);
+    print_ms(sps_calibration_predict(calibration, &work, seconds), out);
+    fprintf(out, "\n");
 }
 
 static enum sps_status plan_point(const struct sps_point *point, struct sps_device *dev,
@@ -87,7 +105,7 @@ static enum sps_status plan_point(const struct sps_point *point, struct sps_devi
 }
 
 static enum sps_status dry_point(const struct sps_point *point, struct sps_device *dev,
-                                 double matrix_flops, FILE *out)
+                                 const struct sps_calibration *calibration, FILE *out)
 {
     struct sketch sketch = {0};
     struct sps_plan plan = {0};
@@ -99,7 +117,7 @@ static enum sps_status dry_point(const struct sps_point *point, struct sps_devic
                            .paged = point->data->cache == SPS_PAGED};
     if (status == SPS_OK)
         print_point(point, &plan, sps_input_bytes(&sketch.data, &all, point->dtype, dev),
-                    matrix_flops, out);
+                    calibration, out);
     if (refused) {
         print_label(point, out);
         fprintf(out, "cannot run: %s\n", sps_error());
@@ -109,30 +127,41 @@ static enum sps_status dry_point(const struct sps_point *point, struct sps_devic
     return refused ? SPS_OK : status;
 }
 
+/* Its calibration, or only its roofs, measured now. */
+static enum sps_status open_device(const char *name, int threads, struct sps_device *dev,
+                                   struct sps_calibration *calibration)
+{
+    sps_device_close(dev);
+    calibration->roofs = (struct sps_roofs){.matrix_flops = NAN};
+    SPS_TRY(sps_device_open(name, threads, dev));
+    SPS_TRY(sps_calibration_load(dev, calibration));
+    if (!calibration->count && dev->backend->roofs)
+        return dev->backend->roofs(dev, &calibration->roofs);
+    return SPS_OK;
+}
+
 static enum sps_status dry_points(const struct sps_run_options *o,
                                   const struct sps_experiment *experiment, FILE *out)
 {
     struct sps_device dev = {0};
-    struct sps_roofs roofs = {0};
+    struct sps_calibration calibration = {0};
     enum sps_status status = SPS_OK;
 
-    fprintf(out, "%-36s %-28s %-5s %10s %9s %10s\n", "point", "data", "on", "flops",
-            "MiB", ">= ms");
+    fprintf(out, "%-36s %-28s %-5s %10s %9s %10s %10s\n", "point", "data", "on", "flops",
+            "MiB", ">= ms", "ms");
     for (int64_t i = 0; status == SPS_OK && i < experiment->count; i++) {
         const struct sps_point *point = &experiment->points[i];
         const char *name = sps_backend_choose(o->backend ? o->backend : point->backend);
-        if (!dev.backend || strcmp(dev.backend->name, name) != 0) {
-            sps_device_close(&dev);
-            status = sps_device_open(name, o->threads, &dev);
-            if (status == SPS_OK && dev.backend->roofs)
-                status = dev.backend->roofs(&dev, &roofs);
-        }
+        if (!dev.backend || strcmp(dev.backend->name, name) != 0)
+            status = open_device(name, o->threads, &dev, &calibration);
         if (status == SPS_OK)
-            status = dry_point(point, &dev, roofs.matrix_flops, out);
+            status = dry_point(point, &dev, &calibration, out);
     }
+    bool could = dev.backend && dev.backend->roofs && !calibration.count;
     sps_device_close(&dev);
     if (status == SPS_OK)
-        fprintf(out, "%lld points; nothing was run\n", (long long)experiment->count);
+        fprintf(out, "%lld points; nothing was run%s\n", (long long)experiment->count,
+                could ? "; ms: after sparsescope info --calibrate" : "");
     return status;
 }
 

@@ -255,8 +255,24 @@ static enum sps_status write_heads(const struct sps_group *group,
     return SPS_OK;
 }
 
+/* Predicted seconds of each stage; returns their sum, NaN: unknown. */
+static double predict(const struct sps_point *point, const struct sps_group *group,
+                      const struct sps_outcome *out,
+                      const struct sps_calibration *calibration,
+                      double seconds[SPS_STAGE_COUNT])
+{
+    const struct sps_work work = {.method = point->method,
+                                  .backward = point->phase == SPS_BACKWARD,
+                                  .dtype = group->dev.backend->accepts(point->dtype),
+                                  .cost = out->model,
+                                  .causal_pairs = out->causal_pairs,
+                                  .memory = out->memory_predicted};
+
+    return sps_calibration_predict(calibration, &work, seconds);
+}
+
 static void fill_stage(const char *name, const char *impl, const struct sps_cost *counted,
-                       const struct sps_cost *model, struct sps_record *r)
+                       const struct sps_cost *model, double seconds, struct sps_record *r)
 {
     sps_record_text(r, SPS_S_stage, name);
     if (impl)
@@ -265,9 +281,10 @@ static void fill_stage(const char *name, const char *impl, const struct sps_cost
     sps_record_number(r, SPS_S_flops_model, model->flops);
     sps_record_number(r, SPS_S_bytes, counted->bytes);
     sps_record_number(r, SPS_S_bytes_model, model->bytes);
+    sps_record_number(r, SPS_S_time_ms_model, 1e3 * seconds);
 }
 
-static enum sps_status write_stage(const struct sps_outcome *out, int s,
+static enum sps_status write_stage(const struct sps_outcome *out, int s, double seconds,
                                    const struct sps_record *result, struct sps_text *text)
 {
     const struct sps_samples *any = out->cold ? out->cold : out->hot;
@@ -278,7 +295,7 @@ static enum sps_status write_stage(const struct sps_outcome *out, int s,
     SPS_TRY(sps_record_new(SPS_CSV_STAGES, &r));
     sps_record_copy_id(&r, result);
     fill_stage(sps_stage_name((enum sps_stage)s), any ? any->impl[s] : NULL,
-               &out->counted[s], &out->model[s], &r);
+               &out->counted[s], &out->model[s], seconds, &r);
     if (out->cold && out->cold->traced_n)
         fill_quantiles(out->cold->stage[s], out->cold->traced_n, SPS_S_time_n_cold, &r);
     if (out->hot && out->hot->traced_n)
@@ -288,7 +305,9 @@ static enum sps_status write_stage(const struct sps_outcome *out, int s,
     return SPS_OK;
 }
 
+/* `seconds` of each stage as predicted, and of all. */
 static enum sps_status write_stages(const struct sps_outcome *out,
+                                    const double seconds[SPS_STAGE_COUNT], double all,
                                     const struct sps_record *result,
                                     struct sps_text *text)
 {
@@ -296,10 +315,10 @@ static enum sps_status write_stages(const struct sps_outcome *out,
     struct sps_record r;
 
     for (int s = 0; s < SPS_STAGE_COUNT; s++)
-        SPS_TRY(write_stage(out, s, result, text));
+        SPS_TRY(write_stage(out, s, isnan(all) ? NAN : seconds[s], result, text));
     SPS_TRY(sps_record_new(SPS_CSV_STAGES, &r));
     sps_record_copy_id(&r, result);
-    fill_stage("total", NULL, &counted, &model, &r);
+    fill_stage("total", NULL, &counted, &model, all, &r);
     if (out->cold)
         fill_quantiles(out->cold->total, out->cold->n, SPS_S_time_n_cold, &r);
     if (out->hot)
@@ -331,12 +350,15 @@ void sps_rows_detail(const struct sps_data *data, const struct sps_outcome *out,
         }
 }
 
-enum sps_status sps_rows_write(const struct sps_point *point,
-                               const struct sps_group *group,
-                               const struct sps_outcome *out,
-                               const struct sps_roofs *roofs, struct sps_record *result,
-                               struct sps_text rows[SPS_CSV_COUNT])
+enum sps_status
+sps_rows_write(const struct sps_point *point, const struct sps_group *group,
+               const struct sps_outcome *out, const struct sps_roofs *roofs,
+               const struct sps_calibration *calibration, struct sps_record *result,
+               struct sps_text rows[SPS_CSV_COUNT])
 {
+    double seconds[SPS_STAGE_COUNT];
+    double all = predict(point, group, out, calibration, seconds);
+
     sps_rows_shape(&group->data, result);
     sps_record_number(result, SPS_R_t, (double)out->t);
     sps_record_text(result, SPS_R_status, sps_status_name(SPS_OK));
@@ -347,9 +369,10 @@ enum sps_status sps_rows_write(const struct sps_point *point,
         sps_record_number(result, SPS_R_n_rows + q, out->quality.all[q]);
     sps_record_number(result, SPS_R_error_full_ref, out->error_full_ref);
     fill_costs(out, result);
+    sps_record_number(result, SPS_R_time_ms_model, 1e3 * all);
     fill_times(point, out, roofs, result);
     SPS_TRY(write_heads(group, out, result, &rows[SPS_CSV_HEADS]));
-    SPS_TRY(write_stages(out, result, &rows[SPS_CSV_STAGES]));
+    SPS_TRY(write_stages(out, seconds, all, result, &rows[SPS_CSV_STAGES]));
     sps_record_write(result, &rows[SPS_CSV_RESULTS]);
     return SPS_OK;
 }

@@ -2,6 +2,7 @@
 #ifndef SPS_SIM_RUN_ROWS_H
 #define SPS_SIM_RUN_ROWS_H
 
+#include "sim/run/calibration.h"
 #include "sim/run/folder.h"
 #include "sim/run/point.h"
 #include "sim/run/record.h"
@@ -23,12 +24,13 @@ void sps_rows_shape(const struct sps_data *data, struct sps_record *record);
 void sps_rows_detail(const struct sps_data *data, const struct sps_outcome *outcome,
                      const char *id, struct sps_text *text);
 
-/* Append the rows of a point that ran, or of one that could not. */
-enum sps_status sps_rows_write(const struct sps_point *point,
-                               const struct sps_group *group,
-                               const struct sps_outcome *outcome,
-                               const struct sps_roofs *roofs, struct sps_record *result,
-                               struct sps_text rows[SPS_CSV_COUNT]);
+/* Append the rows of a point that ran, or of one that could not.  roofs: measured in this
+ * run; calibration: for predicted times. */
+enum sps_status
+sps_rows_write(const struct sps_point *point, const struct sps_group *group,
+               const struct sps_outcome *outcome, const struct sps_roofs *roofs,
+               const struct sps_calibration *calibration, struct sps_record *result,
+               struct sps_text rows[SPS_CSV_COUNT]);
 void sps_rows_fail(enum sps_status status, const char *reason, struct sps_record *result,
                    struct sps_text rows[SPS_CSV_COUNT]);
 

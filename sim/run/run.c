@@ -19,6 +19,7 @@ struct run {
     struct sps_manifest *manifest;
     struct sps_group group;
     struct sps_roofs roofs; /* of roofs_of */
+    struct sps_calibration calibration;
     const struct sps_backend *roofs_of;
     char input[SPS_TEXT_MAX]; /* the recording hashed last, */
     char input_sha256[65];    /* and its hash */
@@ -81,6 +82,7 @@ static enum sps_status measure_roofs(struct run *run)
         return SPS_OK;
     run->roofs_of = dev->backend;
     run->roofs = (struct sps_roofs){0};
+    SPS_TRY(sps_calibration_load(dev, &run->calibration));
     if (run->experiment.measure.time && dev->backend->roofs)
         SPS_TRY(dev->backend->roofs(dev, &run->roofs));
     sps_manifest_backend(run->manifest, dev, &run->roofs);
@@ -98,7 +100,8 @@ static enum sps_status measure(struct run *run, const struct sps_point *point,
     SPS_TRY(measure_roofs(run));
     enum sps_status status = sps_point_measure(point, &run->group, &outcome);
     if (status == SPS_OK)
-        status = sps_rows_write(point, &run->group, &outcome, &run->roofs, result, rows);
+        status = sps_rows_write(point, &run->group, &outcome, &run->roofs,
+                                &run->calibration, result, rows);
     if (status == SPS_OK)
         sps_rows_detail(&run->group.data, &outcome, result->cells[SPS_R_point_id].text,
                         &rows[SPS_CSV_ROWS]);

@@ -596,9 +596,9 @@ static void test_threads(void)
 
 enum { KEYS = 100, BLOCK = 10, BLOCKS = 10 };
 
-/* Lists of every row of one sequence of KEYS tokens and rows, from one row of scores. */
-static enum sps_status choose(struct sps_device *dev, const float *score,
-                              struct sps_rule rule, int32_t *list, int64_t width)
+/* Lists of every row of one sequence of KEYS tokens and rows, from all scores. */
+static enum sps_status choose_each(struct sps_device *dev, const float *scores,
+                                   struct sps_rule rule, int32_t *list, int64_t width)
 {
     static const int64_t cu[] = {0, KEYS};
     struct sps_shape shape = {.h = 1,
@@ -609,13 +609,21 @@ static enum sps_status choose(struct sps_device *dev, const float *score,
                               .cu_q = cu,
                               .cu_k = cu,
                               .causal = true};
-    struct sps_index index = {KEYS, 1, BLOCK, width, list, NULL};
+    struct sps_index index = {KEYS, 1, rule.block, width, list, NULL};
+
+    return dev->kernels.topk(dev, &shape, scores, &rule, (struct sps_rows){0, KEYS},
+                             &index);
+}
+
+/* The same from one row of scores of blocks of BLOCK keys. */
+static enum sps_status choose(struct sps_device *dev, const float *score,
+                              struct sps_rule rule, int32_t *list, int64_t width)
+{
     float scores[KEYS * BLOCKS];
 
     for (int i = 0; i < KEYS * BLOCKS; i++)
         scores[i] = score[i % BLOCKS];
-    return dev->kernels.topk(dev, &shape, scores, &rule, (struct sps_rows){0, KEYS},
-                             &index);
+    return choose_each(dev, scores, rule, list, width);
 }
 
 static void expect(struct sps_device *dev, const float *score, struct sps_rule rule,
@@ -650,6 +658,24 @@ static void topk_rules(struct sps_device *dev)
     expect(dev, mixed, (struct sps_rule){BLOCK, 12, 2, 2}, 99, all);
 }
 
+/* Few and many wanted of many, equal scores among them: as ref. */
+static void topk_counts(struct sps_device *dev, struct sps_device *ref)
+{
+    static const int64_t counts[] = {1, 2, 8, 16, 17, 18, 19, 20, 50, 99};
+    float scores[KEYS * KEYS];
+    int32_t got[KEYS * KEYS], want[KEYS * KEYS];
+
+    for (int i = 0; i < KEYS * KEYS; i++)
+        scores[i] = (float)((i * 7919 + i / KEYS) % 37 - 18) / 4;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (int init = 0; init + 1 <= counts[i] && init <= 2; init += 2) {
+            struct sps_rule rule = {1, counts[i], init, 1};
+            ok(choose_each(dev, scores, rule, got, counts[i]));
+            ok(choose_each(ref, scores, rule, want, counts[i]));
+            CU_ASSERT(memcmp(got, want, (size_t)(KEYS * counts[i]) * sizeof *got) == 0);
+        }
+}
+
 static void topk_refuses(struct sps_device *dev)
 {
     float nan[BLOCKS] = {0, 1, 2, NAN};
@@ -667,11 +693,14 @@ static void topk_refuses(struct sps_device *dev)
 static void test_topk(void)
 {
     for (int b = 0; b < BACKENDS; b++) {
-        struct sps_device dev;
+        struct sps_device dev, ref;
         ok(sps_device_open(backends[b], 2, &dev));
+        ok(sps_device_open("ref", 1, &ref));
         topk_rules(&dev);
+        topk_counts(&dev, &ref);
         topk_refuses(&dev);
         sps_device_close(&dev);
+        sps_device_close(&ref);
     }
 }
 

@@ -160,6 +160,39 @@ static void test_repeats(void)
     for_all(repeats);
 }
 
+/* Every stage as predicted and as counted, operations and bytes. */
+static bool costs_agree(const struct sps_plan *plan, struct sps_pairs pairs)
+{
+    struct sps_cost cost[SPS_STAGE_COUNT] = {{0}};
+
+    plan->method->cost(plan, pairs, cost);
+    for (int i = 0; i < SPS_STAGE_COUNT; i++) {
+        const struct sps_cost *a = &cost[i], *b = &plan->cost[i];
+        if (!(fabs(a->flops - b->flops) <= 1e-9 * a->flops) ||
+            !(fabs(a->bytes - b->bytes) <= 1e-9 * a->bytes)) {
+            printf("# stage %s: %g flops, %g bytes counted, %g, %g predicted\n",
+                   sps_stage_name((enum sps_stage)i), a->flops, a->bytes, b->flops,
+                   b->bytes);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The same of the backward pass, of methods that have one. */
+static bool backward_costs_agree(const struct sps_plan *plan, struct sps_pairs pairs)
+{
+    struct sps_problem problem = *plan->problem;
+    struct sps_plan again;
+
+    problem.backward = true;
+    enum sps_status status =
+        sps_plan_make(plan->method, plan->options, &problem, plan->dev, &again);
+    bool good = status == SPS_OK ? costs_agree(&again, pairs) : status == SPS_ENOTSUP;
+    sps_plan_free(&again);
+    return good;
+}
+
 /* The closed form that plan() gives and the count from the index; for packed lists, whose
  * length depends on the data, it is a bound. */
 static bool prediction_is_count(const struct setting *setting, struct run *run)
@@ -187,14 +220,7 @@ static bool prediction_is_count(const struct setting *setting, struct run *run)
     if (plan->packed)
         return pairs.both <= plan->pairs.both &&
                cost[SPS_STAGE_SCORE].flops == plan->cost[SPS_STAGE_SCORE].flops;
-    for (int i = 0; exact && i < SPS_STAGE_COUNT; i++)
-        if (!(fabs(cost[i].flops - plan->cost[i].flops) <= 1e-9 * cost[i].flops) ||
-            !(fabs(cost[i].bytes - plan->cost[i].bytes) <= 1e-9 * cost[i].bytes)) {
-            printf("# stage %s: %g flops counted, %g predicted\n",
-                   sps_stage_name((enum sps_stage)i), cost[i].flops, plan->cost[i].flops);
-            return false;
-        }
-    return true;
+    return !exact || (costs_agree(plan, pairs) && backward_costs_agree(plan, pairs));
 }
 
 static void test_cost(void)
