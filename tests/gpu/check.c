@@ -858,6 +858,115 @@ static void check_means(void)
     }
 }
 
+/* ---- scores that lie close ---- */
+
+enum closeness { EQUAL, NEAR, WIDE };
+
+/* Compressed keys of four rows over and over: all alike, or apart by 2^-13 of themselves,
+ * which an fp16 term drops; or free ones, some columns and some rows large. */
+static float *close_keys(struct problem *p, const int64_t *cu, enum closeness kind)
+{
+    int64_t d = p->spec.dk, row = p->spec.g * d, m = cu[p->spec.n];
+    float *k = host((size_t)(m * row) * 4), *x = host((size_t)(4 * row) * 4);
+
+    sps_normals(p->seed, 8, 0, m * row, k);
+    sps_normals(p->seed, 9, 0, 4 * row, x);
+    for (int64_t i = 0; i < p->spec.n; i++)
+        for (int64_t j = cu[i] * row; j < cu[i + 1] * row; j++) {
+            float like = x[(j - cu[i] * row) % (4 * row)];
+            if (kind == WIDE)
+                k[j] *= (j % d % 61 == 5 ? 8.f : .25f) * (j / row % 37 == 9 ? 4.f : 1.f);
+            else
+                k[j] = kind == EQUAL ? like : like * (1 + 0x1p-13f * k[j]);
+        }
+    free(x);
+    return k;
+}
+
+/* The tie width of all rows, relative: 8 2^-24 max c sum|q||k|, and what float scores
+ * leave out. */
+static double tie_width(struct problem *p, const float *k, int64_t keys)
+{
+    int64_t h = p->spec.h, g = p->spec.g, d = p->spec.dk;
+    const float *q = p->ref.in.q.data;
+    double most = 0;
+
+    for (int64_t i = p->rows.begin * h; i < p->rows.end * h; i++)
+        for (int64_t j = 0; j < keys; j++) {
+            const float *one = k + (j * g + i % h / (h / g)) * d;
+            double sum = 0;
+            for (int64_t c = 0; c < d; c++)
+                sum += fabs((double)q[i * d + c] * one[c]);
+            most = fmax(most, sum);
+        }
+    return 8 * 0x1p-24 * most * p->shape.scale + 0x1p-22;
+}
+
+/* Lists where blocks score alike: within the tie width, and of equal blocks the most
+ * recent, to the block. */
+static void check_close(const struct spec *spec, int64_t l, enum closeness kind)
+{
+    static const char *const names[] = {"equal blocks", "near blocks", "wide keys"};
+    struct sps_rule rule = {64, 16, 1, 2};
+    struct problem p;
+    struct lists lists;
+    int64_t cu[5];
+
+    build(&p, spec, 300);
+    int64_t m = sps_compressed_offsets(&p.shape, l, 16, cu), g = spec->g;
+    int64_t nb = sps_shape_blocks(&p.shape, 64), rows = p.rows.end - p.rows.begin;
+    size_t bytes = (size_t)(m * g * spec->dk) * 4,
+           v_bytes = (size_t)(m * g * spec->dv) * 4;
+    struct sps_compression by = {.l = l, .u = 16, .cu = cu};
+    float *k = close_keys(&p, cu, kind), *k_gpu = device(bytes), *v = host(v_bytes),
+          *v_gpu = device(v_bytes), *x = host((size_t)(rows * g * nb) * 4);
+
+    sps_normals(p.seed, 10, 0, m * g * spec->dv, v);
+    MUST(gpu.backend->upload(&gpu, k_gpu, k, bytes));
+    MUST(gpu.backend->upload(&gpu, v_gpu, v, v_bytes));
+    new_lists(&p, g, 64, 16, &lists);
+    MUST(ref.kernels.compressed(&ref, &p.shape, &p.ref.in.q, k, v, &by, 64, p.rows,
+                                p.ref.o, p.ref.lse, x));
+    MUST(ref.kernels.topk(&ref, &p.shape, x, &rule, p.rows, &lists.ref));
+    poison_output(&p);
+    MUST(gpu.kernels.compressed_select(&gpu, &p.shape, &p.gpu.in.q, k_gpu, v_gpu, &by,
+                                       &rule, p.rows, p.gpu.o, p.gpu.lse, &lists.gpu));
+    compare(&p, names[kind]);
+    same_lists(&p, &lists, x, nb, names[kind], kind == EQUAL ? 0 : tie_width(&p, k, m));
+    free_lists(&lists);
+    free(k), free(v), free(x);
+    gpu.backend->free(&gpu, k_gpu), gpu.backend->free(&gpu, v_gpu);
+    drop(&p);
+}
+
+static void check_closeness(void)
+{
+    static const struct spec specs[] = {
+        {"close, G 1", ONE(30, 3000), 2, 2, 128, 128, SPS_BF16, .spread = true},
+        {"close, G 12", ONE(21, 3000), 24, 2, 128, 128, SPS_BF16, .spread = true},
+        {"close, G 16", ONE(25, 7000), 16, 1, 128, 128, SPS_F16, .spread = true},
+        {"close, G 16 d 80", ONE(25, 3000), 32, 2, 80, 64, SPS_BF16, .spread = true},
+        {"close, G 64", ONE(10, 5000), 64, 1, 64, 64, SPS_BF16, .spread = true},
+        {"close, packed",
+         3,
+         {9, 14, 5},
+         {1700, 5100, 900},
+         32,
+         2,
+         128,
+         128,
+         SPS_BF16,
+         .block = 64},
+    };
+
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
+        for (int kind = EQUAL; kind <= WIDE; kind++) {
+            check_close(&specs[i], 16, (enum closeness)kind);
+            if (kind != EQUAL)
+                check_close(&specs[i], 32, (enum closeness)kind);
+        }
+}
+
 /* ---- reruns ---- */
 
 static bool same_bits(struct problem *p, float **first)
@@ -1302,6 +1411,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < shapes; i++)
         check_all(&edges[i], i + 1);
     check_nan();
+    check_closeness();
     if (strcmp(what, "edge") != 0) {
         check_blocks();
         check_gated_shapes();
