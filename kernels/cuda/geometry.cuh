@@ -59,6 +59,12 @@ SPS_DEVICE int geometry_visible(const struct geometry *at, const struct seq_view
     return seen < seq->keys ? seen : seq->keys;
 }
 
+/* Blocks that hold what a row at `pos` sees; none where it stands before all keys. */
+SPS_DEVICE int geometry_blocks(int pos, int block)
+{
+    return pos < 0 ? 0 : pos / block + 1;
+}
+
 /* Bit j: a row reads key base + j through the band. */
 SPS_DEVICE uint64_t geometry_band(const struct geometry *at, int pos, int visible,
                                   int base)

@@ -54,7 +54,7 @@ SPS_DEVICE struct row_view view_pair(const struct attend_args *a,
         token = token < tile->count ? token : tile->count - 1;
         int pos = geometry_pos(&a->at, &tile->seq, tile->token + token);
         view.seen[i] = geometry_visible(&a->at, &tile->seq, pos);
-        view.c[i] = a->c * term_unscale(*a->k_top) * unscale[r];
+        view.c[i] = logit_scale(a->c, term_unscale(*a->k_top) * unscale[r]);
     }
     view.least = view.seen[0] < view.seen[1] ? view.seen[0] : view.seen[1];
     view.least = __reduce_min_sync(~0u, view.least);
@@ -249,9 +249,9 @@ SPS_DEVICE void choose_rows(const struct compressed90_args *a,
         int pos = geometry_pos(&at->at, &tile->seq, tile->token + token);
         int seen = geometry_visible(&at->at, &tile->seq, pos);
         int group = tile->head / at->p, slot = lg > 4 ? row >> 4 : token;
-        struct list_view view = {(i - at->at.begin) * at->groups + group, slot,
-                                 pos / choose.block + 1, seen};
-        int32_t *out = choose.list + (i * choose.heads + group) * choose.width;
+        struct list_view view = {i * choose.heads + group, slot,
+                                 geometry_blocks(pos, choose.block), seen};
+        int32_t *out = choose.list + view.list * choose.width;
 
         if (lg > 4) {
             float *x = sums + slot * columns;
