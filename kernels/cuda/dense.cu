@@ -42,7 +42,7 @@ enum sps_status sps_cuda_dense_run(struct sps_device *dev, const struct sps_shap
         CUDA_TRY(sps_cuda_simple_attend(a, rows.end - rows.begin, stream));
         return SPS_OK;
     }
-    if (!a->k_low && sps_sm90_usable(dev) && shape->t * shape->h < (int64_t)1 << 31)
+    if (!a->k_low && sps_sm90_takes(dev, shape))
         return sps_sm90_dense(dev, shape, band, rows, a);
     dev->impl = a->k_low ? sizes[size].low : sizes[size].impl;
     a->p = (int)heads_a_tile(shape, rows, sizes[size].rows);

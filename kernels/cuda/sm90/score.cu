@@ -11,8 +11,7 @@ bool sps_sm90_scores(struct sps_device *dev, const struct sps_shape *shape,
     bool power = a->p <= MOST_HEADS && (a->p & (a->p - 1)) == 0;
     bool blocks = a->block % KEYS == 0 || (a->block >= 8 && KEYS % a->block == 0);
 
-    if (!sps_sm90_usable(dev) || shape->dk > 128 ||
-        shape->t * shape->h >= (int64_t)1 << 31)
+    if (!sps_sm90_takes(dev, shape) || shape->dk > 128)
         return false;
     return a->kind == SCORE_LSE || (a->kind == SCORE_MASS && power && blocks);
 }

@@ -26,10 +26,10 @@ SPS_DEVICE struct row_place row_place_of(const struct geometry *at, int64_t h, i
 
     place.pos = geometry_pos(at, &tile->seq, tile->token + known);
     place.seen = geometry_visible(at, &tile->seq, place.pos);
-    place.out = (int)(tile->seq.row + tile->token + token) * (int)h + tile->head + row -
-                token * p;
-    if (token > end)
-        place.out = -1;
+    place.out = -1;
+    if (token <= end)
+        place.out = (int)(tile->seq.row + tile->token + token) * (int)h + tile->head +
+                    row - token * p;
     return place;
 }
 

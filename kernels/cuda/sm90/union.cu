@@ -16,11 +16,6 @@ static const struct {
 /* Units whose bitmap and ranks take 32 KB of shared memory: 8 M keys. */
 enum { UNITS_MOST = 1 << 17 };
 
-static bool aligned(const void *x)
-{
-    return (uintptr_t)x % 16 == 0;
-}
-
 bool sps_cuda_union_suits(struct sps_device *dev, const struct sps_shape *shape,
                           const struct sps_index *index, const struct sps_band *band,
                           const struct attend_args *a)
@@ -28,9 +23,9 @@ bool sps_cuda_union_suits(struct sps_device *dev, const struct sps_shape *shape,
     bool banded = band && (band->window > 0 || band->sink > 0);
 
     return !index->offset && !banded && index->block % UNION_KEYS == 0 &&
-           a->p <= UNION_ROWS && sps_cuda_size(a->dk, a->dv) < 2 && aligned(a->q) &&
-           aligned(a->k) && aligned(a->v) &&
-           sps_shape_blocks(shape, UNION_KEYS) <= UNITS_MOST && sps_sm90_usable(dev);
+           a->p <= UNION_ROWS && sps_cuda_size(a->dk, a->dv) < 2 &&
+           sps_shape_blocks(shape, UNION_KEYS) <= UNITS_MOST &&
+           sps_sm90_takes(dev, shape);
 }
 
 /* Bytes of scratch that a tile's unions take. */
