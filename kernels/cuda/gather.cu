@@ -7,8 +7,6 @@
 #include "kernels/cuda/gather.h"
 #include "kernels/cuda/sm90/tma.h"
 
-#include <string.h>
-
 typedef enum sps_status launch(struct sps_device *dev, const struct sps_shape *shape,
                                const struct attend_args *a, const struct gather_work *w);
 

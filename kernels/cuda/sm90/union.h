@@ -19,8 +19,7 @@ struct union_entry {
 };
 
 /* Behind the union the window of a->at, then the sum: o = gate[t,h,0] first[t,h,dv] +
- * gate[t,h,1] union + gate[t,h,2] window; gate NULL: constant.  first NULL: none of it.
- */
+ * gate[t,h,1] union + gate[t,h,2] window; gate NULL: constant. */
 struct union_gates {
     const float *first, *gate;
     float constant[3];
