@@ -128,7 +128,7 @@ SPS_DEVICE void write_rows(const struct attend_args *a, const struct row_tile *t
                     make_float2(x[0] * scale, x[1] * scale);
         }
         if (a->lse && (lane & 3) == 0)
-            a->lse[at] = sum > 0 ? m[i] * 0.6931471805599453f + logf(sum) : -INFINITY;
+            a->lse[at] = sum > 0 ? m[i] * LN2 + logf(sum) : -INFINITY;
     }
 }
 

@@ -115,21 +115,30 @@ struct row_tile {
     int token, count, head;
 };
 
-/* Tiles go longest first, `section` head groups at a time (their K and V stay in L2). */
-SPS_DEVICE struct row_tile row_tile_of(const struct geometry *at, int64_t block,
-                                       int groups, int section, int p)
+/* Tile `number`, of head 0. */
+SPS_DEVICE struct row_tile geometry_tile(const struct geometry *at, int number)
 {
     struct row_tile tile;
-    int64_t whole = (int64_t)at->tiles * section;
-    int part = (int)(block / whole), left = groups - part * section;
-    int wide = left < section ? left : section;
-    int rest = (int)(block - part * whole), number = at->tiles - 1 - rest / wide;
 
     tile.seq = geometry_find(at, number);
     tile.token = (number - tile.seq.tile) * at->tokens;
     tile.count = tile.seq.rows - tile.token;
     if (tile.count > at->tokens)
         tile.count = at->tokens;
+    tile.head = 0;
+    return tile;
+}
+
+/* Tiles go longest first, `section` head groups at a time (their K and V stay in L2). */
+SPS_DEVICE struct row_tile row_tile_of(const struct geometry *at, int64_t block,
+                                       int groups, int section, int p)
+{
+    int64_t whole = (int64_t)at->tiles * section;
+    int part = (int)(block / whole), left = groups - part * section;
+    int wide = left < section ? left : section;
+    int rest = (int)(block - part * whole);
+    struct row_tile tile = geometry_tile(at, at->tiles - 1 - rest / wide);
+
     tile.head = (part * section + rest % wide) * p;
     return tile;
 }

@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/score_tile.cuh"
 #include "kernels/cuda/sm90/compressed.h"
+#include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/terms.cuh"
 
 /* Shared memory: queries, a ring of key and value tiles, row scales, and what warps and
@@ -23,14 +24,6 @@ template <int D, int NWG, int BN> struct compressed90_shape {
 };
 
 #ifdef SPS_SM90A
-/* Every warp of the CTA gives a stage back. */
-template <int STAGES> SPS_DEVICE void ring_release(struct ring<STAGES> *r)
-{
-    if ((threadIdx.x & 31) == 0)
-        barrier_arrive(ring_empty(r));
-    ring_next(r);
-}
-
 /* A thread's two rows, lane/4 and lane/4 + 8 of its warp. */
 struct row_view {
     int row;          /* the first, within the CTA */

@@ -294,16 +294,10 @@ static cudaError_t gate90_launch(const struct gate90_args *a,
                                  cudaStream_t stream)
 {
     using S = gate90_shape<D>;
-    auto kernel = gate90_kernel<T, D, K>;
-    cudaError_t error = cudaFuncSetAttribute(
-        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
 
     static_assert(S::bytes <= SM90_SHARED, "tiles fit into shared memory");
-    if (error == cudaSuccess) {
-        kernel<<<(unsigned)grid, S::threads, S::bytes, stream>>>(*a, *maps);
-        error = cudaGetLastError();
-    }
-    return error;
+    return sm90_launch(gate90_kernel<T, D, K>, grid, S::threads, S::bytes, stream, *a,
+                       *maps);
 }
 
 /* Lists of 4, 8 or 16 hold `count` blocks. */

@@ -11,9 +11,10 @@
 
 #include "kernels/cuda/gather.h"
 #include "kernels/cuda/sm90/hopper.cuh"
+#include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/tma.h"
 
-enum { GATHER_GROUPS = 3, GATHER_BUFFERS = 2 };
+enum { GATHER_GROUPS = GATHER90_ROWS / 64, GATHER_BUFFERS = 2 };
 
 /* What a warpgroup must know of its 64 rows. */
 struct gather_note {
@@ -122,8 +123,8 @@ SPS_DEVICE void gather_queries(uint32_t to, const T *q, int dk, const int (&plac
         int r = i * step + lane / chunks;
         int at = __shfl_sync(~0u, place[i * step / 32], r & 31);
         bool valid = at >= 0 && c * 8 < dk;
-        cp_async16(to + (c >> 3) * 8192 + r * 128 + (((c & 7) ^ (r & 7)) << 4),
-                   q + (valid ? (int64_t)at * dk + c * 8 : 0), valid);
+        cp_async16(to + slab_at<64>(r, c), q + (valid ? (int64_t)at * dk + c * 8 : 0),
+                   valid);
     }
 }
 
@@ -146,25 +147,6 @@ SPS_DEVICE void feed_rows(const struct attend_args *a, const struct gather_work 
         fence_async();
         barrier_arrive(to.full);
     }
-}
-
-/* -inf in the columns of a thread's two rows from limit[] on. */
-template <int R> SPS_DEVICE void mask_beyond(float (&s)[R], const int (&limit)[2])
-{
-    int own = 2 * (threadIdx.x & 3);
-
-#pragma unroll
-    for (int i = 0; i < R; i++)
-        if (i / 4 * 8 + (i & 1) >= limit[i >> 1 & 1] - own)
-            s[i] = -INFINITY;
-}
-
-/* A warp gives a stage back. */
-template <int STAGES> SPS_DEVICE void ring_release(struct ring<STAGES> *r)
-{
-    if ((threadIdx.x & 31) == 0)
-        barrier_arrive(ring_empty(r));
-    ring_next(r);
 }
 
 /* A warpgroup's rows against the keys of their block: o and rows, not yet normalised. */
@@ -193,8 +175,8 @@ SPS_DEVICE void attend_block(const struct gather_buffer *from, uint32_t stages, 
         hold(s);
         ring_release(ring);
         if (least < base + BN) {
-            int left[2] = {limit[0] - base, limit[1] - base};
-            mask_beyond(s, left);
+            struct key_limits left = {{0, 0}, {limit[0] - base, limit[1] - base}};
+            mask_limits<false>(s, &left);
             grow = softmax_rows<true>(s, rows, c, factor);
         } else {
             grow = softmax_rows<false>(s, rows, c, factor);
@@ -245,11 +227,7 @@ SPS_DEVICE void finish_rows(const float (&o)[R], const struct row_pair *rows,
         if (slot > -2)
             continue;
         int64_t to = a->at.begin * a->h - 2 - slot;
-#pragma unroll
-        for (int j = 0; j < R / 4; j++)
-            if (8 * j + 2 * (lane & 3) < a->dv)
-                *(float2 *)(a->o + to * a->dv + 8 * j + 2 * (lane & 3)) = make_float2(
-                    o[4 * j + 2 * i] * inverse, o[4 * j + 2 * i + 1] * inverse);
+        write_row<false>(a, to, o, i, inverse);
         if (a->lse && (lane & 3) == 0)
             a->lse[to] = lse * LN2;
     }
@@ -272,11 +250,10 @@ SPS_DEVICE void store_partials(const float (&o)[D / 2], const float (&factor)[2]
             int r = first + lane / 4 + 8 * i;
             uint32_t x = pack(__half(), o[4 * j + 2 * i] * factor[i],
                               o[4 * j + 2 * i + 1] * factor[i]);
-            asm volatile("st.shared.b32 [%0], %1;" ::"r"(q + (j >> 3) * 8192 + r * 128 +
-                                                         (((j & 7) ^ (r & 7)) << 4) +
-                                                         (lane & 3) * 4),
-                         "r"(x)
-                         : "memory");
+            asm volatile(
+                "st.shared.b32 [%0], %1;" ::"r"(q + slab_at<64>(r, j) + (lane & 3) * 4),
+                "r"(x)
+                : "memory");
         }
     __syncwarp();
 #pragma unroll
@@ -287,7 +264,7 @@ SPS_DEVICE void store_partials(const float (&o)[D / 2], const float (&factor)[2]
             continue;
         asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];"
                      : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
-                     : "r"(q + (c >> 3) * 8192 + r * 128 + (((c & 7) ^ (r & 7)) << 4))
+                     : "r"(q + slab_at<64>(r, c))
                      : "memory");
         __stcs((uint4 *)(partial + (int64_t)slot * dv + c * 8), x);
     }
@@ -306,19 +283,16 @@ SPS_DEVICE void attend_tiles(const struct attend_args *a, const struct gather_wo
 
     for (int t = blockIdx.x, turn = 0; t < total; t += gridDim.x, turn++) {
         struct gather_buffer from = gather_buffer_of<D, BN>(shared, group, turn);
-        struct row_pair rows = {{-INFINITY, -INFINITY}, {0, 0}};
+        struct row_pair rows;
         float o[D / 2], factor[2];
-#pragma unroll
-        for (int i = 0; i < D / 2; i++)
-            o[i] = 0;
+        start_rows(o, &rows);
         barrier_wait(from.full, turn / GATHER_BUFFERS % 2);
         attend_block<T, D, BN>(&from, at + L::ring, a->c, &ring, &rows, o);
         finish_rows(o, &rows, a, from.note, w->heads, factor);
         named_sync(1 + group, 128); /* all four warps have read Q */
         store_partials<D>(o, factor, from.q, from.note, a->dv, (__half *)w->partial);
         __syncwarp();
-        if ((threadIdx.x & 31) == 0)
-            barrier_arrive(from.empty);
+        warp_arrive(from.empty);
     }
 }
 
@@ -372,16 +346,12 @@ gather_launch(struct sps_device *dev, const struct sps_shape *shape,
 {
     using L = gather_layout<D, BN>;
     const struct cuda_state *state = cuda_state_of(dev);
-    auto kernel = gather_wgmma<T, D, BN>;
     CUtensorMap k, v;
 
     SPS_TRY(sps_sm90_map_rows(dev, &k, a->k, a->dtype, shape->s, a->g, a->dk, 1, BN));
     SPS_TRY(sps_sm90_map_rows(dev, &v, a->v, a->dtype, shape->s, a->g, a->dv, 1, BN));
-    CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  L::bytes));
-    kernel<<<(unsigned)state->prop.multiProcessorCount, L::threads, L::bytes,
-             state->stream>>>(k, v, *a, *w);
-    CUDA_TRY(cudaGetLastError());
+    CUDA_TRY(sm90_launch(gather_wgmma<T, D, BN>, state->prop.multiProcessorCount,
+                         L::threads, L::bytes, state->stream, k, v, *a, *w));
     return SPS_OK;
 }
 

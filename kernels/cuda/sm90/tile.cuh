@@ -4,7 +4,7 @@
 #ifndef SPS_KERNELS_CUDA_SM90_TILE_CUH
 #define SPS_KERNELS_CUDA_SM90_TILE_CUH
 
-#include "kernels/cuda/sm90/hopper.cuh"
+#include "kernels/cuda/geometry.cuh"
 
 /* A tile's row: where its output goes (-1: nowhere), its position, keys seen. */
 struct row_place {
@@ -102,13 +102,6 @@ SPS_DEVICE void place_warp(const struct geometry *at, int64_t h, int p,
     if (lane == 16)
         *reads = tile_reads_of<BN>(at, h, p, tile, row);
     __syncwarp();
-}
-
-/* One arrival a warp. */
-SPS_DEVICE void warp_arrive(uint32_t barrier)
-{
-    if ((threadIdx.x & 31) == 0)
-        barrier_arrive(barrier);
 }
 
 #endif

@@ -92,30 +92,6 @@ SPS_DEVICE void feed_unions(const struct attend_args *a, const struct union_work
 
 /* ---- consumers: a warpgroup of 64 rows each ---- */
 
-/* Divide by the row sums and write o, 32 bytes a quad at a time, and lse. */
-template <int R>
-SPS_DEVICE void write_union(const struct attend_args *a, const struct union_rows *rows,
-                            const float (&o)[R], const struct row_pair *sums)
-{
-    int quad = threadIdx.x & 3;
-
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        float sum = quad_sum(sums->l[i]), scale = sum > 0 ? 1 / sum : 0;
-        if (rows->place[i] < 0)
-            continue;
-        float *to = a->o + rows->place[i] * a->dv + 2 * quad;
-#pragma unroll
-        for (int j = 0; j < R / 4; j++)
-            if (8 * j < a->dv)
-                __stcs((float2 *)(to + 8 * j), make_float2(o[4 * j + 2 * i] * scale,
-                                                           o[4 * j + 2 * i + 1] * scale));
-        if (a->lse && quad == 0)
-            a->lse[rows->place[i]] =
-                sum > 0 ? sums->m[i] * 0.6931471805599453f + logf(sum) : -INFINITY;
-    }
-}
-
 template <typename T, int D, int STAGES>
 SPS_DEVICE void read_union(const struct attend_args *a, const struct union_tile *tile,
                            const struct union_rows *rows, const unsigned char *shared,
@@ -126,20 +102,21 @@ SPS_DEVICE void read_union(const struct attend_args *a, const struct union_tile 
     uint32_t at = shared_address(shared);
 
 #pragma unroll 1
-    for (int j = 0; j < tile->count; j++, ring_next(ring)) {
+    for (int j = 0; j < tile->count; j++) {
         ring_wait(ring);
         const struct union_entry *entry =
             (const struct union_entry *)(shared + S::slots) + ring->stage;
         uint64_t chosen = entry->chosen[group];
         int base = entry->unit * UNION_KEYS;
         if (chosen) {
-            struct unit_limits limit = {};
+            struct key_limits limit = {};
             for (int x = 0; x < 2; x++)
                 limit.high[x] = chosen >> rows->token[x] & 1 ? rows->seen[x] - base : 0;
             union_step<T, D, false>(o, sums, at + group * S::q_bytes,
                                     at + S::keys + ring->stage * S::stage, &limit, a->c);
         }
-        release_unit(ring);
+        __syncwarp(); /* all lanes have read the entry */
+        ring_release(ring);
     }
 }
 
@@ -152,7 +129,7 @@ SPS_DEVICE void read_unions(const struct attend_args *a, const struct union_work
     struct ring<STAGES> ring = {
         at + S::ring, 0, 0
     };
-    int lane = threadIdx.x & 31, turn = 0;
+    int turn = 0;
 
     for (int i = blockIdx.x; i < w->tiles * a->groups; i += gridDim.x, turn ^= 1) {
         struct union_tile tile = union_tile_of(a, w, i);
@@ -167,12 +144,13 @@ SPS_DEVICE void read_unions(const struct attend_args *a, const struct union_work
             start_rows(o, &sums);
             read_window<T, D>(a, &tile.rows, at, group, &ring, o, &sums);
         }
-        if (lane == 0)
-            barrier_arrive(at + S::q_empty);
+        warp_arrive(at + S::q_empty);
         if constexpr (GATED)
             finish_gated(a, &w->gates, &rows, o, &sums);
         else
-            write_union(a, &rows, o, &sums);
+#pragma unroll
+            for (int x = 0; x < 2; x++)
+                finish_row<true>(a, rows.place[x], o, &sums, x);
     }
 }
 #endif
@@ -211,15 +189,9 @@ static cudaError_t union_launch(const struct attend_args *a, const struct union_
                                 cudaStream_t stream)
 {
     using S = union_shape<D, STAGES>;
-    auto kernel = union_kernel<T, D, STAGES, GATED>;
-    cudaError_t error = cudaFuncSetAttribute(
-        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
 
-    if (error == cudaSuccess) {
-        kernel<<<w->ctas, UNION_THREADS, S::bytes, stream>>>(*a, *w);
-        error = cudaGetLastError();
-    }
-    return error;
+    return sm90_launch(union_kernel<T, D, STAGES, GATED>, w->ctas, (int)UNION_THREADS,
+                       S::bytes, stream, *a, *w);
 }
 
 template <int D, int STAGES, bool GATED>

@@ -61,10 +61,10 @@ SPS_DEVICE void load_window(const struct attend_args *a, const struct union_work
 /* ---- consumers ---- */
 
 /* Keys [low, high) of the sequence that a thread's rows read; none without a row. */
-SPS_DEVICE struct unit_limits window_limits(const struct attend_args *a,
-                                            const struct row_tile *tile, int group)
+SPS_DEVICE struct key_limits window_limits(const struct attend_args *a,
+                                           const struct row_tile *tile, int group)
 {
-    struct unit_limits limit;
+    struct key_limits limit;
 
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -86,20 +86,20 @@ SPS_DEVICE void read_window(const struct attend_args *a, const struct row_tile *
     struct unit_range units = window_units(&a->at, &tile->seq, tile->token, tile->count),
                       own = window_units(&a->at, &tile->seq, tile->token + first,
                                          min(tile->count - first, tokens));
-    struct unit_limits row = window_limits(a, tile, group);
+    struct key_limits row = window_limits(a, tile, group);
 
 #pragma unroll 1
-    for (int unit = units.from; unit < units.end; unit++, ring_next(ring)) {
+    for (int unit = units.from; unit < units.end; unit++) {
         ring_wait(ring);
         if (unit >= own.from && unit < own.end) {
             int base = unit * UNION_KEYS;
-            struct unit_limits limit = {{row.low[0] - base, row.low[1] - base},
-                                        {row.high[0] - base, row.high[1] - base}};
+            struct key_limits limit = {{row.low[0] - base, row.low[1] - base},
+                                       {row.high[0] - base, row.high[1] - base}};
             union_step<T, D, true>(o, sums, shared + group * S::q_bytes,
                                    shared + S::keys + ring->stage * S::stage, &limit,
                                    a->c);
         }
-        release_unit(ring);
+        ring_release(ring);
     }
 }
 
@@ -118,14 +118,8 @@ SPS_DEVICE void park_union(const struct attend_args *a, const struct union_gates
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         float scale = row_scale(sums, i, gate_of(gates, rows->place[i], 1));
-        if (rows->place[i] < 0)
-            continue;
-        float *to = a->o + rows->place[i] * a->dv + 2 * (threadIdx.x & 3);
-#pragma unroll
-        for (int j = 0; j < R / 4; j++)
-            if (8 * j < a->dv)
-                *(float2 *)(to + 8 * j) =
-                    make_float2(o[4 * j + 2 * i] * scale, o[4 * j + 2 * i + 1] * scale);
+        if (rows->place[i] >= 0)
+            write_row<false>(a, rows->place[i], o, i, scale);
     }
 }
 
