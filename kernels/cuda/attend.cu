@@ -93,8 +93,8 @@ enum sps_status sps_cuda_attend(struct sps_device *dev, const struct sps_shape *
     /* Unions pay from 4 heads a list on: a warpgroup then holds 16 tokens at most.  With
      * fewer heads only where block-outer does not pay. */
     bool blocks = by_blocks(dev, shape, index, band, &a);
-    if ((a.p >= 4 || !blocks) && sps_cuda_union_suits(dev, shape, index, band, &a))
-        return sps_cuda_union(dev, shape, index, 0, NULL, rows, &a);
+    if ((a.p >= 4 || !blocks) && sps_sm90_union_suits(dev, shape, index, band, &a))
+        return sps_sm90_union(dev, shape, index, 0, NULL, rows, &a);
     if (blocks)
         return sps_cuda_gather(dev, shape, index, rows, &a);
     return by_rows(dev, shape, index, band, rows, &a);
@@ -105,7 +105,7 @@ static bool gated_suits(struct sps_device *dev, const struct sps_shape *shape,
                         const struct sps_index *index, const struct attend_args *a)
 {
     return shape->scale > 0 && a->p >= 4 && sps_cuda_fits(a->dtype, a->dk, a->dv) &&
-           sps_cuda_union_suits(dev, shape, index, NULL, a);
+           sps_sm90_union_suits(dev, shape, index, NULL, a);
 }
 
 bool sps_cuda_attend_gated_suits(struct sps_device *dev, const struct sps_shape *shape,
@@ -141,5 +141,5 @@ sps_cuda_attend_gated(struct sps_device *dev, const struct sps_shape *shape,
         gates.constant[b] = gate ? 0 : constant[b];
     if (rows.begin >= rows.end)
         return SPS_OK;
-    return sps_cuda_union(dev, shape, index, window, &gates, rows, &a);
+    return sps_sm90_union(dev, shape, index, window, &gates, rows, &a);
 }

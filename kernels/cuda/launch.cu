@@ -82,6 +82,13 @@ int64_t sps_cuda_chunk(struct sps_rows rows, size_t row_bytes, size_t bytes)
     return fit < rows.end - rows.begin ? fit : rows.end - rows.begin;
 }
 
+int sps_cuda_heads_a_tile(const struct sps_shape *shape, struct sps_rows rows, int tile)
+{
+    int64_t group = shape->h / shape->g, each = (rows.end - rows.begin) / shape->n;
+
+    return each * 2 <= tile && group <= tile ? (int)group : 1;
+}
+
 int sps_cuda_log(int64_t p)
 {
     int lg = 0;

@@ -226,14 +226,15 @@ static cudaError_t dense90_launch(const struct attend_args *a,
                        stream, *a, *maps);
 }
 
-template <int DK, int DV, int NWG, int BN>
+template <int DK, int DV, int ROWS, int BN>
 static cudaError_t dense90_any(const struct attend_args *a,
                                const struct dense90_maps *maps, int grid,
                                cudaStream_t stream)
 {
     return a->dtype == SPS_BF16
-               ? dense90_launch<__nv_bfloat16, DK, DV, NWG, BN>(a, maps, grid, stream)
-               : dense90_launch<__half, DK, DV, NWG, BN>(a, maps, grid, stream);
+               ? dense90_launch<__nv_bfloat16, DK, DV, ROWS / 64, BN>(a, maps, grid,
+                                                                      stream)
+               : dense90_launch<__half, DK, DV, ROWS / 64, BN>(a, maps, grid, stream);
 }
 
 #endif

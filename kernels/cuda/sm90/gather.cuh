@@ -14,7 +14,7 @@
 #include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/tma.h"
 
-enum { GATHER_GROUPS = GATHER90_ROWS / 64, GATHER_BUFFERS = 2 };
+enum { GATHER_WGS = GATHER90_ROWS / 64, GATHER_BUFFERS = 2 };
 
 /* What a warpgroup must know of its 64 rows. */
 struct gather_note {
@@ -25,10 +25,10 @@ struct gather_note {
 };
 
 template <int D, int BN> struct gather_layout {
-    static constexpr int threads = (GATHER_GROUPS + 1) * 128;
+    static constexpr int threads = (GATHER_WGS + 1) * 128;
     static constexpr int feed = D > 64 ? 32 : 56,
                          attend = D > 64 ? 160 : 152; /* registers */
-    static constexpr int buffers = GATHER_BUFFERS * GATHER_GROUPS;
+    static constexpr int buffers = GATHER_BUFFERS * GATHER_WGS;
     static constexpr int q = 64 * D * 2, keys = BN * D * 2;
     static constexpr int stages = keys > 16384 ? 4 : 8;
     static constexpr int ring = buffers * q, notes = ring + stages * keys;
@@ -45,11 +45,10 @@ struct gather_buffer {
 };
 
 template <int D, int BN>
-SPS_DEVICE struct gather_buffer gather_buffer_of(unsigned char *shared, int group,
-                                                 int turn)
+SPS_DEVICE struct gather_buffer gather_buffer_of(unsigned char *shared, int wg, int turn)
 {
     using L = gather_layout<D, BN>;
-    int i = turn % GATHER_BUFFERS * GATHER_GROUPS + group;
+    int i = turn % GATHER_BUFFERS * GATHER_WGS + wg;
     uint32_t at = shared_address(shared), full = at + L::barriers + 16 * L::stages;
     struct gather_buffer buffer = {at + i * L::q, full + 8 * i,
                                    full + 8 * (L::buffers + i),
@@ -128,19 +127,19 @@ SPS_DEVICE void gather_queries(uint32_t to, const T *q, int dk, const int (&plac
     }
 }
 
-/* A warp: the rows of warpgroup `group` of every tile of this CTA. */
+/* A warp: the rows of warpgroup `wg` of every tile of this CTA. */
 template <typename T, int D, int BN>
 SPS_DEVICE void feed_rows(const struct attend_args *a, const struct gather_work *w,
-                          int total, unsigned char *shared, int group)
+                          int total, unsigned char *shared, int wg)
 {
     const T *q = (const T *)a->q + a->at.begin * a->h * a->dk;
 
     for (int t = blockIdx.x, turn = 0; t < total; t += gridDim.x, turn++) {
-        struct gather_buffer to = gather_buffer_of<D, BN>(shared, group, turn);
+        struct gather_buffer to = gather_buffer_of<D, BN>(shared, wg, turn);
         struct gather_tile tile = w->tiles[t];
         int place[2];
         barrier_wait(to.empty, turn / GATHER_BUFFERS % 2 ^ 1);
-        note_rows(a, w, &tile, group * 64, to.note, place);
+        note_rows(a, w, &tile, wg * 64, to.note, place);
         gather_queries<T, D>(to.q, q, a->dk, place);
         cp_commit();
         cp_wait<0>();
@@ -273,7 +272,7 @@ SPS_DEVICE void store_partials(const float (&o)[D / 2], const float (&factor)[2]
 /* A consumer warpgroup. */
 template <typename T, int D, int BN>
 SPS_DEVICE void attend_tiles(const struct attend_args *a, const struct gather_work *w,
-                             int total, unsigned char *shared, int group)
+                             int total, unsigned char *shared, int wg)
 {
     using L = gather_layout<D, BN>;
     uint32_t at = shared_address(shared);
@@ -282,14 +281,14 @@ SPS_DEVICE void attend_tiles(const struct attend_args *a, const struct gather_wo
     };
 
     for (int t = blockIdx.x, turn = 0; t < total; t += gridDim.x, turn++) {
-        struct gather_buffer from = gather_buffer_of<D, BN>(shared, group, turn);
+        struct gather_buffer from = gather_buffer_of<D, BN>(shared, wg, turn);
         struct row_pair rows;
         float o[D / 2], factor[2];
         start_rows(o, &rows);
         barrier_wait(from.full, turn / GATHER_BUFFERS % 2);
         attend_block<T, D, BN>(&from, at + L::ring, a->c, &ring, &rows, o);
         finish_rows(o, &rows, a, from.note, w->heads, factor);
-        named_sync(1 + group, 128); /* all four warps have read Q */
+        named_sync(1 + wg, 128); /* all four warps have read Q */
         store_partials<D>(o, factor, from.q, from.note, a->dv, (__half *)w->partial);
         __syncwarp();
         warp_arrive(from.empty);
@@ -300,10 +299,10 @@ template <int D, int BN> SPS_DEVICE void gather_init(unsigned char *shared)
 {
     using L = gather_layout<D, BN>;
 
-    ring_init<L::stages>(shared_address(shared) + L::barriers, GATHER_GROUPS * 4);
+    ring_init<L::stages>(shared_address(shared) + L::barriers, GATHER_WGS * 4);
     for (int i = 0; i < L::buffers; i++) {
         struct gather_buffer b =
-            gather_buffer_of<D, BN>(shared, i % GATHER_GROUPS, i / GATHER_GROUPS);
+            gather_buffer_of<D, BN>(shared, i % GATHER_WGS, i / GATHER_WGS);
         barrier_init(b.full, 32);
         barrier_init(b.empty, 4);
     }
@@ -321,12 +320,12 @@ static __global__ void __launch_bounds__(gather_layout<D, BN>::threads, 1)
 #ifdef SPS_SM90A
     extern __shared__ __align__(1024) unsigned char shared[];
     using L = gather_layout<D, BN>;
-    int group = warpgroup_index(), warp = warp_index(), total = *w.total;
+    int wg = warpgroup_index(), warp = warp_index(), total = *w.total;
 
     if (threadIdx.x == 0)
         gather_init<D, BN>(shared);
     __syncthreads();
-    if (group == 0) {
+    if (wg == 0) {
         registers_give<L::feed>();
         if (warp > 0)
             feed_rows<T, D, BN>(&a, &w, total, shared, warp - 1);
@@ -334,7 +333,7 @@ static __global__ void __launch_bounds__(gather_layout<D, BN>::threads, 1)
             feed_keys<D, BN>(&k, &v, &a, &w, total, shared);
     } else {
         registers_take<L::attend>();
-        attend_tiles<T, D, BN>(&a, &w, total, shared, group - 1);
+        attend_tiles<T, D, BN>(&a, &w, total, shared, wg - 1);
     }
 #endif
 }

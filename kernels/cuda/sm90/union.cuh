@@ -32,8 +32,8 @@ SPS_DEVICE void load_union_queries(const struct attend_args *a,
     using S = union_shape<D, STAGES>;
     int tokens = UNION_ROWS / a->p;
 
-    barrier_expect(shared + S::q_full, UNION_GROUPS * tokens * a->p * D * 2);
-    for (int i = 0; i < UNION_GROUPS; i++)
+    barrier_expect(shared + S::q_full, UNION_WGS * tokens * a->p * D * 2);
+    for (int i = 0; i < UNION_WGS; i++)
         tma_load_slabs<D>(shared + i * S::q_bytes, UNION_ROWS, &w->q, shared + S::q_full,
                           tile->head, (int)tile->seq.row + tile->token + i * tokens,
                           KEEP_NOT);
@@ -54,7 +54,7 @@ SPS_DEVICE void load_union(const struct attend_args *a, const struct union_work 
             held = next;
             next = read_entries(tile, j + ENTRY_BATCH);
         }
-        int unit = (int)__shfl_sync(~0u, held, part * ENTRY_WORDS + 2 * UNION_GROUPS);
+        int unit = (int)__shfl_sync(~0u, held, part * ENTRY_WORDS + 2 * UNION_WGS);
         barrier_wait(ring_empty(ring), ring->phase ^ 1);
         if (lane / ENTRY_WORDS == part)
             ((uint32_t *)(shared +
@@ -95,7 +95,7 @@ SPS_DEVICE void feed_unions(const struct attend_args *a, const struct union_work
 template <typename T, int D, int STAGES>
 SPS_DEVICE void read_union(const struct attend_args *a, const struct union_tile *tile,
                            const struct union_rows *rows, const unsigned char *shared,
-                           int group, struct ring<STAGES> *ring, float (&o)[D / 2],
+                           int wg, struct ring<STAGES> *ring, float (&o)[D / 2],
                            struct row_pair *sums)
 {
     using S = union_shape<D, STAGES>;
@@ -106,13 +106,13 @@ SPS_DEVICE void read_union(const struct attend_args *a, const struct union_tile 
         ring_wait(ring);
         const struct union_entry *entry =
             (const struct union_entry *)(shared + S::slots) + ring->stage;
-        uint64_t chosen = entry->chosen[group];
+        uint64_t chosen = entry->chosen[wg];
         int base = entry->unit * UNION_KEYS;
         if (chosen) {
             struct key_limits limit = {};
             for (int x = 0; x < 2; x++)
                 limit.high[x] = chosen >> rows->token[x] & 1 ? rows->seen[x] - base : 0;
-            union_step<T, D, false>(o, sums, at + group * S::q_bytes,
+            union_step<T, D, false>(o, sums, at + wg * S::q_bytes,
                                     at + S::keys + ring->stage * S::stage, &limit, a->c);
         }
         __syncwarp(); /* all lanes have read the entry */
@@ -122,7 +122,7 @@ SPS_DEVICE void read_union(const struct attend_args *a, const struct union_tile 
 
 template <typename T, int D, int STAGES, bool GATED>
 SPS_DEVICE void read_unions(const struct attend_args *a, const struct union_work *w,
-                            const unsigned char *shared, int group)
+                            const unsigned char *shared, int wg)
 {
     using S = union_shape<D, STAGES>;
     uint32_t at = shared_address(shared);
@@ -133,16 +133,16 @@ SPS_DEVICE void read_unions(const struct attend_args *a, const struct union_work
 
     for (int i = blockIdx.x; i < w->tiles * a->groups; i += gridDim.x, turn ^= 1) {
         struct union_tile tile = union_tile_of(a, w, i);
-        struct union_rows rows = union_rows_of(a, &tile.rows, group);
+        struct union_rows rows = union_rows_of(a, &tile.rows, wg);
         struct row_pair sums;
         float o[D / 2];
         start_rows(o, &sums);
         barrier_wait(at + S::q_full, turn);
-        read_union<T, D>(a, &tile, &rows, shared, group, &ring, o, &sums);
+        read_union<T, D>(a, &tile, &rows, shared, wg, &ring, o, &sums);
         if constexpr (GATED) {
             park_union(a, &w->gates, &rows, o, &sums);
             start_rows(o, &sums);
-            read_window<T, D>(a, &tile.rows, at, group, &ring, o, &sums);
+            read_window<T, D>(a, &tile.rows, at, wg, &ring, o, &sums);
         }
         warp_arrive(at + S::q_empty);
         if constexpr (GATED)
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(UNION_THREADS, 1)
     using S = union_shape<D, STAGES>;
     extern __shared__ __align__(1024) unsigned char shared[];
     uint32_t at = shared_address(shared);
-    int group = warpgroup_index() - 1;
+    int wg = warpgroup_index() - 1;
 
     if (threadIdx.x == 0) {
         barrier_init(at + S::q_full, 1);
@@ -173,13 +173,13 @@ __global__ void __launch_bounds__(UNION_THREADS, 1)
         barrier_fence_init();
     }
     __syncthreads();
-    if (group < 0) {
+    if (wg < 0) {
         registers_give<32>();
         if (warp_index() == 0)
             feed_unions<D, STAGES, GATED>(&a, &w, shared);
     } else {
         registers_take<160>();
-        read_unions<T, D, STAGES, GATED>(&a, &w, shared, group);
+        read_unions<T, D, STAGES, GATED>(&a, &w, shared, wg);
     }
 #endif
 }

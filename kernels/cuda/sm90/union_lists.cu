@@ -91,7 +91,7 @@ static __global__ void __launch_bounds__(LISTS_THREADS)
     }
 }
 
-cudaError_t sps_cuda_union_lists(const struct attend_args *a, const struct union_work *w,
+cudaError_t sps_sm90_union_lists(const struct attend_args *a, const struct union_work *w,
                                  int64_t units, cudaStream_t stream)
 {
     dim3 grid((unsigned)w->tiles, (unsigned)a->index_heads);

@@ -8,12 +8,12 @@
 #include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/union.h"
 
-enum { UNION_THREADS = 128 * (UNION_GROUPS + 1), UNION_READERS = 4 * UNION_GROUPS };
+enum { UNION_THREADS = 128 * (UNION_WGS + 1), UNION_READERS = 4 * UNION_WGS };
 enum { ENTRY_WORDS = sizeof(struct union_entry) / 4, ENTRY_BATCH = 32 / ENTRY_WORDS };
 
 /* Shared memory: Q, the ring of K and V, its entries, barriers. */
 template <int D, int STAGES> struct union_shape {
-    static constexpr int q_bytes = UNION_ROWS * D * 2, keys = UNION_GROUPS * q_bytes;
+    static constexpr int q_bytes = UNION_ROWS * D * 2, keys = UNION_WGS * q_bytes;
     static constexpr int k_bytes = UNION_KEYS * D * 2, stage = 2 * k_bytes;
     static constexpr int slots = keys + STAGES * stage;
     static constexpr int ring = slots + STAGES * (int)sizeof(struct union_entry);
@@ -69,11 +69,11 @@ struct union_row {
 };
 
 SPS_DEVICE struct union_row union_row_of(const struct attend_args *a,
-                                         const struct row_tile *tile, int group, int i)
+                                         const struct row_tile *tile, int wg, int i)
 {
     int lane = threadIdx.x & 31, tokens = UNION_ROWS / a->p;
     int r = (int)(threadIdx.x / 32 % 4) * 16 + lane / 4 + 8 * i, own = r / a->p;
-    int token = group * tokens + own;
+    int token = wg * tokens + own;
     bool valid = own < tokens && token < tile->count;
     struct union_row row;
 
@@ -92,13 +92,13 @@ struct union_rows {
 };
 
 SPS_DEVICE struct union_rows union_rows_of(const struct attend_args *a,
-                                           const struct row_tile *tile, int group)
+                                           const struct row_tile *tile, int wg)
 {
     struct union_rows rows;
 
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        struct union_row row = union_row_of(a, tile, group, i);
+        struct union_row row = union_row_of(a, tile, wg, i);
         rows.token[i] = row.token;
         rows.seen[i] = geometry_visible(&a->at, &tile->seq, row.pos);
         rows.place[i] = row.place;
