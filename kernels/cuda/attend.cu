@@ -22,27 +22,19 @@ static bool has_band(const struct sps_band *band)
 
 /* Block-outer pays unless so many heads share a list that a tile of 16 rows holds one
  * token: rows of several tokens read the union of their blocks, nearly all of them, and
- * mask each key.  Enough rows of a chunk must choose each block to fill tiles. */
+ * mask each key.  Enough rows of a chunk must choose each block to fill tiles.  The range
+ * has no say: partials are rounded, and a row's bits must not depend on who comes with
+ * it. */
 static bool by_blocks(struct sps_device *dev, const struct sps_shape *shape,
                       const struct sps_index *index, const struct sps_band *band,
-                      struct sps_rows rows, const struct attend_args *a)
+                      const struct attend_args *a)
 {
     int64_t blocks = sps_shape_blocks(shape, index->block);
+    struct sps_rows all = {0, shape->t};
 
     return !index->offset && !has_band(band) && index->heads >= shape->g && a->p <= 8 &&
            index->block >= 32 &&
-           sps_cuda_gather_chunk(dev, shape, index, rows, a) * index->width >=
-               64 * blocks;
-}
-
-/* Unions pay from 4 heads a list on: a warpgroup then holds 16 tokens at most.  With
- * fewer heads only where block-outer does not pay. */
-static bool by_unions(struct sps_device *dev, const struct sps_shape *shape,
-                      const struct sps_index *index, const struct sps_band *band,
-                      struct sps_rows rows, const struct attend_args *a)
-{
-    return (a->p >= 4 || !by_blocks(dev, shape, index, band, rows, a)) &&
-           sps_cuda_union_suits(dev, shape, index, band, a);
+           sps_cuda_gather_chunk(dev, shape, index, all, a) * index->width >= 64 * blocks;
 }
 
 static enum sps_status by_rows(struct sps_device *dev, const struct sps_shape *shape,
@@ -98,9 +90,12 @@ enum sps_status sps_cuda_attend(struct sps_device *dev, const struct sps_shape *
                                         cuda_state_of(dev)->stream));
         return SPS_OK;
     }
-    if (by_unions(dev, shape, index, band, rows, &a))
-        return sps_cuda_union(dev, shape, index, 0, NULL, rows, &a);
-    if (by_blocks(dev, shape, index, band, rows, &a))
+    /* Unions pay from 4 heads a list on: a warpgroup then holds 16 tokens at most.  With
+     * fewer heads only where block-outer does not pay. */
+    bool blocks = by_blocks(dev, shape, index, band, &a);
+    if ((a.p >= 4 || !blocks) && sps_sm90_union_suits(dev, shape, index, band, &a))
+        return sps_sm90_union(dev, shape, index, 0, NULL, rows, &a);
+    if (blocks)
         return sps_cuda_gather(dev, shape, index, rows, &a);
     return by_rows(dev, shape, index, band, rows, &a);
 }
@@ -110,7 +105,7 @@ static bool gated_suits(struct sps_device *dev, const struct sps_shape *shape,
                         const struct sps_index *index, const struct attend_args *a)
 {
     return shape->scale > 0 && a->p >= 4 && sps_cuda_fits(a->dtype, a->dk, a->dv) &&
-           sps_cuda_union_suits(dev, shape, index, NULL, a);
+           sps_sm90_union_suits(dev, shape, index, NULL, a);
 }
 
 bool sps_cuda_attend_gated_suits(struct sps_device *dev, const struct sps_shape *shape,
@@ -134,12 +129,17 @@ sps_cuda_attend_gated(struct sps_device *dev, const struct sps_shape *shape,
     struct attend_args a;
 
     fill(shape, in, index, o, NULL, &a);
-    if (!gated_suits(dev, shape, index, &a) || (uintptr_t)first % 16 != 0)
-        return sps_fail(SPS_ENOTSUP, "attend_gated: shape, index or alignment not suited "
+    if (!gated_suits(dev, shape, index, &a))
+        return sps_fail(SPS_ENOTSUP, "attend_gated: shape or index not suited "
                                      "(ask attend_gated_suits first)");
+    if (!first || (uintptr_t)first % 16 != 0)
+        return sps_fail(SPS_ENOTSUP,
+                        "attend_gated: first branch at %p: "
+                        "must stand on a multiple of 16 bytes",
+                        (const void *)first);
     for (int b = 0; b < 3; b++)
         gates.constant[b] = gate ? 0 : constant[b];
     if (rows.begin >= rows.end)
         return SPS_OK;
-    return sps_cuda_union(dev, shape, index, window, &gates, rows, &a);
+    return sps_sm90_union(dev, shape, index, window, &gates, rows, &a);
 }

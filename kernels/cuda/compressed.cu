@@ -34,7 +34,8 @@ static enum sps_status prepare(struct job *job, struct sps_rows rows, float *lse
     const struct sps_shape *shape = job->shape;
     int64_t m = job->by->cu[shape->n] * shape->g;
     size_t k = (size_t)(m * shape->dk) * 2, v = (size_t)(m * shape->dv) * 2;
-    size_t l = lse ? 0 : (size_t)((rows.end - rows.begin) * shape->h) * 4;
+    bool own = !lse && job->fused == 0; /* the second pass of chunks reads it */
+    size_t l = own ? (size_t)((rows.end - rows.begin) * shape->h) * 4 : 0;
     size_t row = (size_t)(shape->g * job->columns) * 4;
 
     job->chunk = sps_cuda_chunk(rows, row, SPS_CUDA_CHUNK);
@@ -46,7 +47,7 @@ static enum sps_status prepare(struct job *job, struct sps_rows rows, float *lse
     job->low = sps_cuda_take(job->dev, k);
     job->v = sps_cuda_take(job->dev, v);
     job->top = (uint32_t *)sps_cuda_take(job->dev, 2 * sizeof *job->top);
-    job->lse = lse ? lse : (float *)sps_cuda_take(job->dev, l) - rows.begin * shape->h;
+    job->lse = own ? (float *)sps_cuda_take(job->dev, l) - rows.begin * shape->h : lse;
     job->sums = (float *)sps_cuda_take(job->dev, sums);
     if (!job->fits)
         return SPS_OK;

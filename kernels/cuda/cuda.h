@@ -62,6 +62,10 @@ enum sps_status sps_cuda_geometry(struct sps_device *dev, const struct sps_shape
 int sps_cuda_section(struct sps_device *dev, const struct sps_shape *shape,
                      int64_t groups);
 
+/* Heads a row tile of dense attention: 1, unless sequences have so few rows that a group
+ * fills a tile of `tile` rows better. */
+int sps_cuda_heads_a_tile(const struct sps_shape *shape, struct sps_rows rows, int tile);
+
 /* log2 of the smallest power of two that is at least p. */
 int sps_cuda_log(int64_t p);
 
@@ -211,7 +215,8 @@ enum sps_status sps_cuda_probs(struct sps_device *, const struct sps_shape *,
                                const struct sps_qkv *, int64_t head, struct sps_rows,
                                float *p);
 
-/* The backend's roofs: mma.sync products, reads, copies. */
+/* The backend's roofs: products (wgmma where sm90/ runs, else mma.sync), reads, copies.
+ */
 enum sps_status sps_cuda_roofs(struct sps_device *dev, struct sps_roofs *roofs);
 
 /* Inputs that the tensor-core kernels do not take: one warp a row (simple.cu). */

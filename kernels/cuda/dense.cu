@@ -15,14 +15,6 @@ static const struct {
     {sps_cuda_dense_d256, "dense_mma_d256", "compressed_mma_d256", 64},
 };
 
-/* One head a tile, unless sequences have so few rows that a group fills it better. */
-static int64_t heads_a_tile(const struct sps_shape *shape, struct sps_rows rows, int tile)
-{
-    int64_t group = shape->h / shape->g, each = (rows.end - rows.begin) / shape->n;
-
-    return each * 2 <= tile && group <= tile ? group : 1;
-}
-
 enum sps_status sps_cuda_dense_run(struct sps_device *dev, const struct sps_shape *shape,
                                    const struct sps_compression *by,
                                    const struct sps_band *band, struct sps_rows rows,
@@ -42,10 +34,10 @@ enum sps_status sps_cuda_dense_run(struct sps_device *dev, const struct sps_shap
         CUDA_TRY(sps_cuda_simple_attend(a, rows.end - rows.begin, stream));
         return SPS_OK;
     }
-    if (!a->k_low && sps_sm90_usable(dev) && shape->t * shape->h < (int64_t)1 << 31)
+    if (!a->k_low && sps_sm90_takes(dev, shape))
         return sps_sm90_dense(dev, shape, band, rows, a);
     dev->impl = a->k_low ? sizes[size].low : sizes[size].impl;
-    a->p = (int)heads_a_tile(shape, rows, sizes[size].rows);
+    a->p = sps_cuda_heads_a_tile(shape, rows, sizes[size].rows);
     a->lg = sps_cuda_log(a->p);
     a->groups = (int)shape->h / a->p;
     a->section = sps_cuda_section(dev, shape, a->groups);

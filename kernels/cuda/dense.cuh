@@ -128,7 +128,7 @@ SPS_DEVICE void write_rows(const struct attend_args *a, const struct row_tile *t
                     make_float2(x[0] * scale, x[1] * scale);
         }
         if (a->lse && (lane & 3) == 0)
-            a->lse[at] = sum > 0 ? m[i] * 0.6931471805599453f + logf(sum) : -INFINITY;
+            a->lse[at] = sum > 0 ? m[i] * LN2 + logf(sum) : -INFINITY;
     }
 }
 
@@ -170,8 +170,8 @@ __global__ void __launch_bounds__(NW * 32, DV <= 128 ? 2 : 1)
         scale_queries<is_bf16<T>::value, DK, S::rows, S::threads>(shared, unscale);
         __syncthreads();
         for (int i = 0; i < 2 * MT; i++)
-            c[i] =
-                a.c * term_unscale(*a.k_top) * unscale[warp * MT * 16 + lane / 4 + 8 * i];
+            c[i] = logit_scale(a.c, term_unscale(*a.k_top) *
+                                        unscale[warp * MT * 16 + lane / 4 + 8 * i]);
     }
     for (int step = 0; step < span.count; step++) {
         int base = key_span_base(&span, step, BN);

@@ -7,8 +7,6 @@
 #include "kernels/cuda/gather.h"
 #include "kernels/cuda/sm90/tma.h"
 
-#include <string.h>
-
 typedef enum sps_status launch(struct sps_device *dev, const struct sps_shape *shape,
                                const struct attend_args *a, const struct gather_work *w);
 
@@ -26,8 +24,8 @@ static const struct variant portable[] = {
 };
 
 static const struct variant hopper[] = {
-    {sps_sm90_gather_d64, "gather_wgmma_d64", 192, 2},
-    {sps_sm90_gather_d128, "gather_wgmma_d128", 192, 2},
+    {sps_sm90_gather_d64, "gather_wgmma_d64", GATHER90_ROWS, 2},
+    {sps_sm90_gather_d128, "gather_wgmma_d128", GATHER90_ROWS, 2},
 };
 
 static const struct variant *variant_of(struct sps_device *dev,

@@ -10,8 +10,6 @@ struct gather_tile {
     int32_t seq, unit, index_head, first, count, key, keys;
 };
 
-static constexpr float LN2 = 0.6931471805599453f;
-
 /* What a partial output says beside its values: the true ones are scale times these. */
 struct partial_head {
     float lse, scale; /* lse in base 2 */
@@ -23,6 +21,7 @@ SPS_DEVICE bool list_alone(const int32_t *list, int64_t width)
     return list[0] >= 0 && (width == 1 || list[1] < 0);
 }
 
+enum { GATHER90_ROWS = 192 };
 enum { ALONE = 1 << 30 }; /* the row's only block: o and lse are written at once */
 
 /* Partials are float32 with scale 1 (portable kernels), or fp16 with the power of two
@@ -52,7 +51,7 @@ enum sps_status sps_cuda_gather(struct sps_device *dev, const struct sps_shape *
 cudaError_t sps_cuda_merge(const struct attend_args *a, const struct gather_work *w,
                            int bytes, int64_t pairs, cudaStream_t stream);
 
-/* Run the tiles: partials of every entry. */
+/* Run the tiles: partials of every entry, but o and lse of rows that are ALONE. */
 enum sps_status sps_cuda_gather_d64(struct sps_device *, const struct sps_shape *,
                                     const struct attend_args *,
                                     const struct gather_work *);
@@ -66,7 +65,7 @@ enum sps_status sps_cuda_gather_d256(struct sps_device *, const struct sps_shape
                                      const struct attend_args *,
                                      const struct gather_work *);
 
-/* For sm_90a: tiles of 192 rows, blocks of at most 65535 keys. */
+/* For sm_90a: tiles of GATHER90_ROWS rows, blocks of at most 65535 keys. */
 enum sps_status sps_sm90_gather_d64(struct sps_device *, const struct sps_shape *,
                                     const struct attend_args *,
                                     const struct gather_work *);

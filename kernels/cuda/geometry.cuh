@@ -59,6 +59,12 @@ SPS_DEVICE int geometry_visible(const struct geometry *at, const struct seq_view
     return seen < seq->keys ? seen : seq->keys;
 }
 
+/* Blocks that hold what a row at `pos` sees; none where it stands before all keys. */
+SPS_DEVICE int geometry_blocks(int pos, int block)
+{
+    return pos < 0 ? 0 : pos / block + 1;
+}
+
 /* Bit j: a row reads key base + j through the band. */
 SPS_DEVICE uint64_t geometry_band(const struct geometry *at, int pos, int visible,
                                   int base)
@@ -109,21 +115,30 @@ struct row_tile {
     int token, count, head;
 };
 
-/* Tiles go longest first, `section` head groups at a time (their K and V stay in L2). */
-SPS_DEVICE struct row_tile row_tile_of(const struct geometry *at, int64_t block,
-                                       int groups, int section, int p)
+/* Tile `number`, of head 0. */
+SPS_DEVICE struct row_tile geometry_tile(const struct geometry *at, int number)
 {
     struct row_tile tile;
-    int64_t whole = (int64_t)at->tiles * section;
-    int part = (int)(block / whole), left = groups - part * section;
-    int wide = left < section ? left : section;
-    int rest = (int)(block - part * whole), number = at->tiles - 1 - rest / wide;
 
     tile.seq = geometry_find(at, number);
     tile.token = (number - tile.seq.tile) * at->tokens;
     tile.count = tile.seq.rows - tile.token;
     if (tile.count > at->tokens)
         tile.count = at->tokens;
+    tile.head = 0;
+    return tile;
+}
+
+/* Tiles go longest first, `section` head groups at a time (their K and V stay in L2). */
+SPS_DEVICE struct row_tile row_tile_of(const struct geometry *at, int64_t block,
+                                       int groups, int section, int p)
+{
+    int64_t whole = (int64_t)at->tiles * section;
+    int part = (int)(block / whole), left = groups - part * section;
+    int wide = left < section ? left : section;
+    int rest = (int)(block - part * whole);
+    struct row_tile tile = geometry_tile(at, at->tiles - 1 - rest / wide);
+
     tile.head = (part * section + rest % wide) * p;
     return tile;
 }

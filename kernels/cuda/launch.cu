@@ -82,6 +82,13 @@ int64_t sps_cuda_chunk(struct sps_rows rows, size_t row_bytes, size_t bytes)
     return fit < rows.end - rows.begin ? fit : rows.end - rows.begin;
 }
 
+int sps_cuda_heads_a_tile(const struct sps_shape *shape, struct sps_rows rows, int tile)
+{
+    int64_t group = shape->h / shape->g, each = (rows.end - rows.begin) / shape->n;
+
+    return each * 2 <= tile && group <= tile ? (int)group : 1;
+}
+
 int sps_cuda_log(int64_t p)
 {
     int lg = 0;
@@ -165,23 +172,31 @@ static int32_t fill_views(const struct sps_shape *shape, const struct sps_compre
     return n;
 }
 
-static enum sps_status put_positions(struct sps_device *dev,
-                                     const struct sps_shape *shape, struct sps_rows rows,
-                                     struct geometry *at)
+/* Views, and positions behind them, by one upload: a second one might move the first. */
+static enum sps_status put_views(struct sps_device *dev, const struct sps_shape *shape,
+                                 const struct sps_compression *by, struct sps_rows rows,
+                                 int64_t block, struct geometry *at)
 {
-    int64_t count = rows.end - rows.begin;
-    const void *to;
+    int64_t count = shape->pos ? rows.end - rows.begin : 0;
+    const void *to = NULL;
     void *mem;
 
-    if (!shape->pos)
-        return SPS_OK;
-    SPS_TRY(sps_calloc((size_t)count * sizeof(int32_t), &mem));
+    SPS_TRY(sps_calloc((size_t)shape->n * sizeof(struct seq_view) +
+                           (size_t)count * sizeof(int32_t),
+                       &mem));
+    struct seq_view *views = (struct seq_view *)mem;
+    at->n = fill_views(shape, by, rows, at->tokens, block, views, &at->tiles);
+    int32_t *pos = (int32_t *)(views + at->n);
     for (int64_t i = 0; i < count; i++)
-        ((int32_t *)mem)[i] = (int32_t)shape->pos[rows.begin + i];
-    enum sps_status status = sps_cuda_put(dev, mem, (size_t)count * sizeof(int32_t), &to);
+        pos[i] = (int32_t)shape->pos[rows.begin + i];
+    size_t bytes = (size_t)((char *)(pos + count) - (char *)mem);
+    enum sps_status status = sps_cuda_put(dev, mem, bytes, &to);
     free(mem);
-    at->pos = (const int32_t *)to;
-    return status;
+    SPS_TRY(status);
+    at->seq = (const struct seq_view *)to;
+    if (shape->pos)
+        at->pos = (const int32_t *)(at->seq + at->n);
+    return SPS_OK;
 }
 
 enum sps_status sps_cuda_geometry(struct sps_device *dev, const struct sps_shape *shape,
@@ -189,9 +204,6 @@ enum sps_status sps_cuda_geometry(struct sps_device *dev, const struct sps_shape
                                   const struct sps_band *band, struct sps_rows rows,
                                   int64_t tokens, int64_t block, struct geometry *at)
 {
-    const void *to;
-    void *mem;
-
     memset(at, 0, sizeof *at);
     at->begin = rows.begin;
     at->tokens = (int32_t)tokens;
@@ -203,13 +215,5 @@ enum sps_status sps_cuda_geometry(struct sps_device *dev, const struct sps_shape
     at->causal = shape->causal;
     if (rows.begin >= rows.end)
         return SPS_OK;
-    SPS_TRY(sps_calloc((size_t)shape->n * sizeof(struct seq_view), &mem));
-    at->n =
-        fill_views(shape, by, rows, tokens, block, (struct seq_view *)mem, &at->tiles);
-    enum sps_status status =
-        sps_cuda_put(dev, mem, (size_t)at->n * sizeof(struct seq_view), &to);
-    free(mem);
-    at->seq = (const struct seq_view *)to;
-    SPS_TRY(status);
-    return put_positions(dev, shape, rows, at);
+    return put_views(dev, shape, by, rows, block, at);
 }

@@ -145,8 +145,7 @@ __global__ void __launch_bounds__(NW * 32, 2)
         for (int i = 0; KIND == SCORE_LSE && i < 2 * MT; i++) {
             float sum = quad_sum(l[i]);
             if (rows.at[i] >= 0 && (lane & 3) == 0)
-                a.out[rows.at[i]] =
-                    sum > 0 ? m[i] * 0.6931471805599453f + logf(sum) : -INFINITY;
+                a.out[rows.at[i]] = sum > 0 ? m[i] * LN2 + logf(sum) : -INFINITY;
         }
     }
 }

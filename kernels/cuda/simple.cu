@@ -116,7 +116,7 @@ static __global__ void simple_attend(const __grid_constant__ struct attend_args 
             a.o[(t * a.h + head) * a.dv + c * LANES + lane] = state.o[c] * scale;
     if (a.lse && lane == 0)
         a.lse[t * a.h + head] =
-            state.l > 0 ? state.m * a.c * 0.6931471805599453f + logf(state.l) : -INFINITY;
+            state.l > 0 ? state.m * a.c * LN2 + logf(state.l) : -INFINITY;
 }
 
 cudaError_t sps_cuda_simple_attend(const struct attend_args *args, int64_t rows,
@@ -181,8 +181,7 @@ SPS_DEVICE void row_sum(const struct score_args *a, int64_t t, int head, int64_t
     for (int bit = 16; bit > 0; bit /= 2)
         l += __shfl_xor_sync(~0u, l, bit);
     if ((threadIdx.x & 31) == 0)
-        a->out[t * a->h + head] =
-            l > 0 ? m * a->c * 0.6931471805599453f + logf(l) : -INFINITY;
+        a->out[t * a->h + head] = l > 0 ? m * a->c * LN2 + logf(l) : -INFINITY;
 }
 
 /* A warp a (row, group); lanes take keys, or blocks. */

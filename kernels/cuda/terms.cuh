@@ -27,6 +27,12 @@ SPS_DEVICE float term_unscale(uint32_t top)
     return __uint_as_float((uint32_t)(e - 14) << 23);
 }
 
+/* c `unscale`, never 0: -inf of a key not seen must stay -inf. */
+SPS_DEVICE float logit_scale(float c, float unscale)
+{
+    return fmaxf(c * unscale, 0x1p-126f);
+}
+
 SPS_DEVICE uint32_t pair_to_half(uint32_t two, float scale)
 {
     return pack(__half(), __uint_as_float(two << 16) * scale,

@@ -17,6 +17,8 @@
 
 #define SPS_DEVICE static __device__ __forceinline__
 
+static constexpr float LN2 = 0.6931471805599453f;
+
 template <bool FIRST, typename A, typename B> struct either {
     typedef A type;
 };

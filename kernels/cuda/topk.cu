@@ -18,11 +18,11 @@ static __global__ void __launch_bounds__(WARPS * 32)
     int row = (int)(list / a.heads);
     struct seq_view seq = geometry_find(&at, row);
     int pos = geometry_pos(&at, &seq, (int)(at.begin + row - seq.row));
-    struct list_view view = {list, list, pos / a.block + 1,
+    struct list_view view = {at.begin * a.heads + list, list,
+                             geometry_blocks(pos, a.block),
                              geometry_visible(&at, &seq, pos)};
 
-    choose_list<HELD>(&a, &view, a.list + (at.begin * a.heads + list) * a.width,
-                      &few[threadIdx.x / 32]);
+    choose_list<HELD>(&a, &view, a.list + view.list * a.width, &few[threadIdx.x / 32]);
 }
 
 enum sps_status sps_cuda_topk_begin(struct sps_device *dev)

@@ -11,7 +11,7 @@ struct topk_args {
     int32_t *list; /* [t,heads,width] */
     int64_t heads, width;
     int32_t block, count, init, local;
-    unsigned long long *fault; /* least list of the range with a NaN */
+    unsigned long long *fault; /* least list with a NaN, -1: none */
 };
 
 /* Order of floats as order of integers; 0 is kept for "no block", ~0 for forced. */
@@ -23,7 +23,7 @@ SPS_DEVICE uint32_t order_of(float x)
 }
 
 struct list_view {
-    int64_t list;      /* within the range */
+    int64_t list;      /* row * heads + head */
     int64_t scores;    /* its row of the score source */
     int visible, seen; /* blocks; compressed keys */
 };

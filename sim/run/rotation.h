@@ -4,6 +4,11 @@
  * before left them, in the cache and in the predictors.  Taking turns, each pass reads
  * the set that was read longest ago; together the sets are to be twice the last-level
  * cache.
+ *
+ * Sets count by the bytes that they hold.  A method that reads few of them, such as one
+ * step of decoding over chosen blocks, may still find what it reads in the cache; and so
+ * may every method what is no input: lists, outputs, kept keys and other workspace of a
+ * pass stand at one address for all sets.
  */
 #ifndef SPS_SIM_RUN_ROTATION_H
 #define SPS_SIM_RUN_ROTATION_H

@@ -49,7 +49,7 @@ struct spec {
     int64_t block;
     int64_t from, to; /* rows to compute; 0, 0: all */
     bool spread;      /* pos given: every third position, or as near as fits */
-    float v_size;     /* what v is multiplied by; 0: 1 */
+    float q_size, k_size, v_size; /* what each is multiplied by; 0: 1 */
 };
 
 struct side {
@@ -88,6 +88,14 @@ static void *device(size_t bytes)
     return p;
 }
 
+/* Of streams 1, 2, 3: q, k, v. */
+static float size_of(const struct spec *spec, uint64_t stream)
+{
+    const float size[] = {0, spec->q_size, spec->k_size, spec->v_size};
+
+    return stream < 4 && size[stream] > 0 ? size[stream] : 1;
+}
+
 /* Normals rounded to the type, as floats for ref and as the type on the device. */
 static void fill(struct problem *p, uint64_t stream, struct sps_tensor *a,
                  struct sps_tensor *b, int64_t d0, int64_t d1, int64_t d2)
@@ -98,8 +106,8 @@ static void fill(struct problem *p, uint64_t stream, struct sps_tensor *a,
     void *y = host((size_t)count * 4), *z = device((size_t)count * sps_dtype_size(dtype));
 
     sps_normals(p->seed, stream, 0, count, x);
-    for (int64_t i = 0; stream == 3 && p->spec.v_size > 0 && i < count; i++)
-        x[i] *= p->spec.v_size;
+    for (int64_t i = 0; i < count; i++)
+        x[i] *= size_of(&p->spec, stream);
     sps_from_f32(x, count, dtype, y);
     sps_to_f32(y, dtype, count, x);
     MUST(gpu.backend->upload(&gpu, z, y, (size_t)count * sps_dtype_size(dtype)));
@@ -585,6 +593,14 @@ static void check_nsa(struct problem *p, int64_t l, int64_t u, int64_t block,
     MUST(gpu.kernels.compressed_select(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, &by,
                                        &rule, p->rows, p->gpu.o, p->gpu.lse, &lists.gpu));
     compare(p, "compressed_select");
+    float *o = fetch(p->gpu.o, p->shape.t * p->spec.h * dv);
+    poison_output(p);
+    MUST(gpu.kernels.compressed_select(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, &by,
+                                       &rule, p->rows, p->gpu.o, NULL, &lists.gpu));
+    float *again = fetch(p->gpu.o, p->shape.t * p->spec.h * dv);
+    bool same = memcmp(o, again, (size_t)(p->shape.t * p->spec.h * dv) * 4) == 0;
+    verdict(same, p->spec.name, "compressed_select without lse", gpu.impl, 1, 0);
+    free(o), free(again);
     same_lists(p, &lists, x, nb, "compressed_select lists", 1e-5);
     free_lists(&lists);
     free(k), free(v), free(x), free(w.data), free(pe.data);
@@ -792,6 +808,50 @@ static void check_gated_shapes(void)
             check_gated(&p, 64, 4, windows[j]);
         drop(&p);
     }
+}
+
+/* A first branch that is not there, or not on 16 bytes, is refused. */
+static void check_gated_refusals(void)
+{
+    struct spec spec = {"gated, refused", ONE(100, 100), 16, 1, 64, 64,
+                        SPS_BF16,         .block = 64};
+    const float constant[3] = {1, 1, 1};
+    struct problem p;
+    struct lists l;
+
+    build(&p, &spec, 720);
+    new_lists(&p, 1, 64, 2, &l);
+    float *first = device((size_t)(100 * 16 * 64 + 1) * 4);
+    const float *bad[] = {NULL, first + 1};
+    for (int i = 0; gpu.kernels.attend_gated && i < 2; i++) {
+        enum sps_status status =
+            gpu.kernels.attend_gated(&gpu, &p.shape, &p.gpu.in, &l.gpu, 10, bad[i], NULL,
+                                     constant, p.rows, p.gpu.o);
+        verdict(status == SPS_ENOTSUP, spec.name, sps_error(), gpu.impl, status,
+                SPS_ENOTSUP);
+    }
+    gpu.backend->free(&gpu, first);
+    free_lists(&l);
+    drop(&p);
+}
+
+/* Scores so small that their scale underflows; as many positions as make the buffer of
+ * small uploads grow. */
+static void check_extremes(void)
+{
+    static const struct spec tiny = {
+        "tiny q and k",      ONE(300, 300),      8, 2, 128, 128, SPS_BF16,
+        .q_size = 0x1p-120f, .k_size = 0x1p-100f};
+    static const struct spec many = {"70000 positions", ONE(70000, 64), 1, 1, 64, 64,
+                                     SPS_BF16,          .spread = true};
+    struct problem p;
+
+    build(&p, &many, 730);
+    check_dense(&p, (struct sps_band){true, 0, 0}, "dense");
+    drop(&p);
+    build(&p, &tiny, 731);
+    check_nsa(&p, 32, 16, 64, 4);
+    drop(&p);
 }
 
 /* Gates of more blocks than a tile of means has, lists of every length that is held in
@@ -1158,34 +1218,54 @@ static void check_alone(const struct spec *spec)
 
 /* ---- NaN scores are told with their place ---- */
 
-static void check_nan(void)
+static void told(enum sps_status status, int64_t row, const char *what)
 {
-    struct spec spec = {"nan", 1, {300}, {300}, 2, 2, 64, 64, SPS_BF16, .block = 16};
+    char place[64];
+
+    snprintf(place, sizeof place, "row %lld, head 1 ", (long long)row);
+    verdict(status == SPS_ENUMERIC && strstr(sps_error(), place), what, sps_error(),
+            gpu.impl, status, SPS_ENUMERIC);
+}
+
+/* y: zeros but for a NaN of head 1 in compressed key 3. */
+static void upload_bad_key(float *x, float *y, int64_t keys)
+{
+    memset(x, 0, (size_t)(keys * 2 * 64) * 4);
+    x[3 * 2 * 64 + 64 + 5] = NAN;
+    MUST(gpu.backend->upload(&gpu, y, x, (size_t)(keys * 2 * 64) * 4));
+}
+
+/* Rows from `from` on: the place is that in the packed rows, wherever the range starts.
+ */
+static void check_nan(int64_t from)
+{
+    struct spec spec = {"nan",       ONE(300, 300), 2,        2, 64, 64, SPS_BF16,
+                        .block = 16, .from = from,  .to = 300};
     struct problem p;
     struct lists l;
     struct sps_rule rule = {16, 4, 0, 1};
-    int64_t nb = 19, all = 300 * 2 * nb;
+    int64_t nb = 19, all = 300 * 2 * 64, cu[2];
     float *x = host((size_t)all * 4), *y = device((size_t)all * 4);
 
     build(&p, &spec, 3);
     new_lists(&p, 2, 16, 4, &l);
-    x[(250 * 2 + 1) * nb + 3] = NAN;
+    x[((250 - from) * 2 + 1) * nb + 3] = NAN;
     MUST(gpu.backend->upload(&gpu, y, x, (size_t)all * 4));
-    enum sps_status status = gpu.kernels.topk(&gpu, &p.shape, y, &rule, p.rows, &l.gpu);
-    verdict(status == SPS_ENUMERIC && strstr(sps_error(), "row 250, head 1"), "nan",
-            sps_error(), gpu.impl, status, SPS_ENUMERIC);
-    int64_t cu[2], m = sps_compressed_offsets(&p.shape, 16, 16, cu), size = m * 2 * 64;
+    told(gpu.kernels.topk(&gpu, &p.shape, y, &rule, p.rows, &l.gpu), 250, "nan, topk");
     struct sps_compression by = {.l = 16, .u = 16, .cu = cu};
-    memset(x, 0, (size_t)size * 4);
-    x[3 * 2 * 64 + 64 + 5] = NAN;
-    MUST(gpu.backend->upload(&gpu, y, x, (size_t)size * 4));
-    status = gpu.kernels.gate_select(&gpu, &p.shape, &p.gpu.in.q, y, &by, &rule, p.rows,
-                                     &l.gpu);
-    verdict(status == SPS_ENUMERIC && strstr(sps_error(), "row 63, head 1"), "nan",
-            sps_error(), gpu.impl, status, SPS_ENUMERIC);
+    upload_bad_key(x, y, sps_compressed_offsets(&p.shape, 16, 16, cu));
+    told(gpu.kernels.gate_select(&gpu, &p.shape, &p.gpu.in.q, y, &by, &rule, p.rows,
+                                 &l.gpu),
+         from > 63 ? from : 63, "nan, gate_select");
+    by.l = 32; /* key 3: tokens 48 to 79 */
+    upload_bad_key(x, y, sps_compressed_offsets(&p.shape, 32, 16, cu));
+    float *v = device((size_t)all * 4);
+    told(gpu.kernels.compressed_select(&gpu, &p.shape, &p.gpu.in.q, y, v, &by, &rule,
+                                       p.rows, p.gpu.o, p.gpu.lse, &l.gpu),
+         from > 79 ? from : 79, "nan, compressed_select");
     free_lists(&l);
     free(x);
-    gpu.backend->free(&gpu, y);
+    gpu.backend->free(&gpu, y), gpu.backend->free(&gpu, v);
     drop(&p);
 }
 
@@ -1242,6 +1322,16 @@ static const struct spec edges[] = {
     {"G 64, range", ONE(20, 2100), 128, 2, 128, 128, SPS_BF16, .block = 64, .from = 3,
      .to = 17},
     {"G 65", ONE(9, 300), 65, 1, 64, 64, SPS_BF16, .block = 64},
+    {"rows before keys",
+     3,
+     {190, 70, 5},
+     {100, 70, 300},
+     8,
+     2,
+     64,
+     64,
+     SPS_BF16,
+     .block = 32},
 };
 
 static const struct spec larger[] = {
@@ -1299,6 +1389,8 @@ static const struct spec alone[] = {
     {"alone, G 16 bf16", ONE(900, 900), 64, 4, 128, 128, SPS_BF16, .block = 64},
     {"alone, G 4", ONE(500, 500), 8, 2, 64, 64, SPS_F16, .block = 64},
     {"alone, G 5", ONE(400, 400), 10, 2, 128, 128, SPS_F16, .block = 64},
+    {"alone, G 1", ONE(700, 700), 4, 4, 128, 128, SPS_F16, .block = 64},
+    {"alone, G 2", ONE(900, 900), 4, 2, 64, 64, SPS_BF16, .block = 64},
 };
 
 static int64_t pick(uint64_t seed, uint64_t i, int64_t low, int64_t high)
@@ -1410,9 +1502,12 @@ int main(int argc, char **argv)
         shapes = (size_t)randoms;
     for (size_t i = 0; i < shapes; i++)
         check_all(&edges[i], i + 1);
-    check_nan();
+    check_nan(0);
+    check_nan(100);
     check_closeness();
     if (strcmp(what, "edge") != 0) {
+        check_extremes();
+        check_gated_refusals();
         check_blocks();
         check_gated_shapes();
         check_gates();

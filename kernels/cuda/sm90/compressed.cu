@@ -39,7 +39,7 @@ size_t sps_sm90_compressed_bytes(struct sps_device *dev, const struct sps_shape 
     bool suits = sps_cuda_fits(dtype, shape->dk, shape->dv) && shape->dk <= 128 &&
                  shape->dv <= 128 && group <= 64 && keys > 0 && shape->scale > 0;
 
-    if (!suits || !sps_sm90_usable(dev))
+    if (!suits || !sps_sm90_takes(dev, shape))
         return 0;
     size_t bytes = (size_t)(ctas_of(dev) * slots_of(log_rows(group)) *
                             words_of(shape, block, keys)) *

@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/score_tile.cuh"
 #include "kernels/cuda/sm90/compressed.h"
+#include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/terms.cuh"
 
 /* Shared memory: queries, a ring of key and value tiles, row scales, and what warps and
@@ -23,14 +24,6 @@ template <int D, int NWG, int BN> struct compressed90_shape {
 };
 
 #ifdef SPS_SM90A
-/* Every warp of the CTA gives a stage back. */
-template <int STAGES> SPS_DEVICE void ring_release(struct ring<STAGES> *r)
-{
-    if ((threadIdx.x & 31) == 0)
-        barrier_arrive(ring_empty(r));
-    ring_next(r);
-}
-
 /* A thread's two rows, lane/4 and lane/4 + 8 of its warp. */
 struct row_view {
     int row;          /* the first, within the CTA */
@@ -54,7 +47,7 @@ SPS_DEVICE struct row_view view_pair(const struct attend_args *a,
         token = token < tile->count ? token : tile->count - 1;
         int pos = geometry_pos(&a->at, &tile->seq, tile->token + token);
         view.seen[i] = geometry_visible(&a->at, &tile->seq, pos);
-        view.c[i] = a->c * term_unscale(*a->k_top) * unscale[r];
+        view.c[i] = logit_scale(a->c, term_unscale(*a->k_top) * unscale[r]);
     }
     view.least = view.seen[0] < view.seen[1] ? view.seen[0] : view.seen[1];
     view.least = __reduce_min_sync(~0u, view.least);
@@ -249,9 +242,9 @@ SPS_DEVICE void choose_rows(const struct compressed90_args *a,
         int pos = geometry_pos(&at->at, &tile->seq, tile->token + token);
         int seen = geometry_visible(&at->at, &tile->seq, pos);
         int group = tile->head / at->p, slot = lg > 4 ? row >> 4 : token;
-        struct list_view view = {(i - at->at.begin) * at->groups + group, slot,
-                                 pos / choose.block + 1, seen};
-        int32_t *out = choose.list + (i * choose.heads + group) * choose.width;
+        struct list_view view = {i * choose.heads + group, slot,
+                                 geometry_blocks(pos, choose.block), seen};
+        int32_t *out = choose.list + view.list * choose.width;
 
         if (lg > 4) {
             float *x = sums + slot * columns;

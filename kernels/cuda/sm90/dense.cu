@@ -9,36 +9,28 @@ struct tile_shape {
 };
 
 static const struct tile_shape sizes[] = {
-    {sps_sm90_dense_d64, "dense_wgmma_d64", 192, 128},
-    {sps_sm90_dense_d128, "dense_wgmma_d128", 192, 128},
-    {sps_sm90_dense_d192, "dense_wgmma_d192", 128, 128},
-    {sps_sm90_dense_d256, "dense_wgmma_d256", 128, 64},
+    {sps_sm90_dense_d64, "dense_wgmma_d64", DENSE90_WIDE, DENSE90_KEYS},
+    {sps_sm90_dense_d128, "dense_wgmma_d128", DENSE90_WIDE, DENSE90_KEYS},
+    {sps_sm90_dense_d192, "dense_wgmma_d192", DENSE90_NARROW, DENSE90_KEYS},
+    {sps_sm90_dense_d256, "dense_wgmma_d256", DENSE90_NARROW, DENSE90_KEYS_D256},
 };
-static const struct tile_shape narrow = {sps_sm90_dense_d128_short,
-                                         "dense_wgmma_d128_short", 128, 128};
+static const struct tile_shape narrow = {
+    sps_sm90_dense_d128_short, "dense_wgmma_d128_short", DENSE90_NARROW, DENSE90_KEYS};
 
-/* Tiles of 192 rows waste rows where sequences are short, and leave multiprocessors idle
+/* Wide tiles waste rows where sequences are short, and leave multiprocessors idle
  * where there are few tiles. */
 static const struct tile_shape *shape_of(struct sps_device *dev,
                                          const struct sps_shape *shape,
                                          struct sps_rows rows, int size)
 {
     int64_t all = rows.end - rows.begin, each = all / shape->n;
-    int64_t wide = (each + 191) / 192 * shape->n * shape->h;
+    int64_t wide = (each + DENSE90_WIDE - 1) / DENSE90_WIDE * shape->n * shape->h;
 
     if (size != 1)
         return &sizes[size];
-    if (each <= 128 || wide < 2 * cuda_state_of(dev)->prop.multiProcessorCount)
+    if (each <= DENSE90_NARROW || wide < 2 * cuda_state_of(dev)->prop.multiProcessorCount)
         return &narrow;
     return &sizes[size];
-}
-
-/* One head a tile, unless sequences have so few rows that a group fills it better. */
-static int heads_a_tile(const struct sps_shape *shape, struct sps_rows rows, int tile)
-{
-    int64_t group = shape->h / shape->g, each = (rows.end - rows.begin) / shape->n;
-
-    return each * 2 <= tile && group <= tile ? (int)group : 1;
 }
 
 static enum sps_status map(struct sps_device *dev, const struct sps_shape *shape,
@@ -64,7 +56,7 @@ enum sps_status sps_sm90_dense(struct sps_device *dev, const struct sps_shape *s
     struct dense90_maps maps;
 
     dev->impl = tile->impl;
-    a->p = heads_a_tile(shape, rows, tile->rows);
+    a->p = sps_cuda_heads_a_tile(shape, rows, tile->rows);
     a->groups = (int)shape->h / a->p;
     a->section = sps_cuda_section(dev, shape, a->groups);
     SPS_TRY(

@@ -8,6 +8,8 @@
 
 #include "kernels/cuda/dense.cuh"
 #include "kernels/cuda/sm90/dense.h"
+#include "kernels/cuda/sm90/hopper.cuh"
+#include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/tile.cuh"
 
 template <int DK, int DV, int NWG, int BN> struct dense90_shape {
@@ -23,9 +25,11 @@ template <int DK, int DV, int NWG, int BN> struct dense90_shape {
 };
 
 /* Barriers and tile numbers behind the tiles. */
+enum { K_RING = 32, V_RING = 64, NUMBERS = 96 };
+
 template <typename S> struct dense90_rings {
     struct ring<S::queries> q;
-    struct ring<2> k, v; /* always at the same stage */
+    struct ring<2> k, v; /* loads of V come a key tile behind those of K */
     uint32_t number;     /* of the tile in each stage of q; -1: no more */
 };
 
@@ -33,7 +37,7 @@ template <typename S>
 SPS_DEVICE struct dense90_rings<S> dense90_rings_at(uint32_t shared) {
     uint32_t at = shared + S::barriers;
     struct dense90_rings<S> r = {
-        {at, 0, 0}, {at + 32, 0, 0}, {at + 64, 0, 0}, at + 96
+        {at, 0, 0}, {at + K_RING, 0, 0}, {at + V_RING, 0, 0}, at + NUMBERS
     };
 
     return r;
@@ -82,37 +86,15 @@ SPS_DEVICE void dense90_load(const struct attend_args *a, const struct dense90_m
     barrier_arrive(ring_full(&r.q));
 }
 
-/* o (float32) and lse of a thread's two rows. */
-template <int DV>
-SPS_DEVICE void write_pair(const struct attend_args *a, const struct row_place *places,
-                           const float (&o)[DV / 2], const struct row_pair *pair)
-{
-    int column = 2 * (threadIdx.x & 3);
-
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        int64_t out = places[8 * i].out;
-        float sum = quad_sum(pair->l[i]), scale = sum > 0 ? 1 / sum : 0;
-        if (out < 0)
-            continue;
-        float *to = a->o + out * a->dv + column;
-#pragma unroll
-        for (int j = 0; j < DV / 8; j++)
-            if (8 * j + column < a->dv)
-                *(float2 *)(to + 8 * j) =
-                    make_float2(o[4 * j + 2 * i] * scale, o[4 * j + 2 * i + 1] * scale);
-        if (a->lse && column == 0)
-            a->lse[out] =
-                sum > 0 ? pair->m[i] * 0.6931471805599453f + logf(sum) : -INFINITY;
-    }
-}
-
 /* Consumers read K and V in step: one ring's state serves both. */
 template <typename S> struct dense90_reader {
     struct ring<S::queries> q;
-    struct ring<2> kv; /* K's; V's barriers stand V_RING bytes on */
+    struct ring<2> kv; /* K's, see v_ring_of() */
 };
-enum { V_RING = 32 };
+
+SPS_DEVICE struct ring<2> v_ring_of(const struct ring<2> *k) {
+    return {k->at + V_RING - K_RING, k->stage, k->phase};
+}
 
 /* 64 rows against one key tile; `row`: this thread's first. */
 template <typename T, typename S, int DK, int DV, int BN>
@@ -121,10 +103,11 @@ SPS_DEVICE void dense90_step(const struct attend_args *a, uint32_t shared, uint3
                              const struct ring<2> *kv, struct row_pair *pair,
                              float (&o)[DV / 2])
 {
+    struct ring<2> v = v_ring_of(kv);
     float s[BN / 2], factor[2];
     uint32_t p[BN / 4];
 
-    barrier_wait(ring_full(kv), kv->phase);
+    ring_wait(kv);
     issue_qk<T, DK, S::rows, BN>(s, q, shared + S::k + kv->stage * S::k_bytes);
     wgmma_wait<0>();
     hold(s);
@@ -137,20 +120,22 @@ SPS_DEVICE void dense90_step(const struct attend_args *a, uint32_t shared, uint3
     pack_tile<T>(p, s);
     if (grew)
         scale_rows(o, factor);
-    barrier_wait(ring_full(kv) + V_RING, kv->phase);
+    ring_wait(&v);
     issue_pv<T, DV, BN>(o, p, shared + S::v + kv->stage * S::v_bytes);
     wgmma_wait<0>();
     hold(o);
-    warp_arrive(ring_empty(kv) + V_RING);
+    warp_arrive(ring_empty(&v));
 }
 
 /* No row of the warpgroup reads the key tile. */
 SPS_DEVICE void dense90_skip(const struct ring<2> *kv)
 {
-    barrier_wait(ring_full(kv), kv->phase);
+    struct ring<2> v = v_ring_of(kv);
+
+    ring_wait(kv);
     warp_arrive(ring_empty(kv));
-    barrier_wait(ring_full(kv) + V_RING, kv->phase);
-    warp_arrive(ring_empty(kv) + V_RING);
+    ring_wait(&v);
+    warp_arrive(ring_empty(&v));
 }
 
 /* A warpgroup's rows of one tile against the key tiles of the CTA's span. */
@@ -165,13 +150,11 @@ SPS_DEVICE void dense90_tile(const struct attend_args *a, unsigned char *memory,
     struct row_place *places = (struct row_place *)(memory + S::row_places) + warp * 16;
     struct tile_reads *reads = (struct tile_reads *)(memory + S::tile_reads) + warp;
     struct key_span span = key_span_of<BN>(&a->at, tile);
-    struct row_pair pair = {{-INFINITY, -INFINITY}, {0, 0}};
+    struct row_pair pair;
     float o[DV / 2];
 
     place_warp<BN>(&a->at, a->h, a->p, tile, warp * 16, places, reads);
-#pragma unroll
-    for (int i = 0; i < DV / 2; i++)
-        o[i] = 0;
+    start_rows(o, &pair);
 #pragma unroll 1
     for (int step = span.count - 1; step >= 0; step--) {
         int base = key_span_base(&span, step, BN);
@@ -185,7 +168,9 @@ SPS_DEVICE void dense90_tile(const struct attend_args *a, unsigned char *memory,
     }
     warp_arrive(ring_empty(&r->q));
     ring_next(&r->q);
-    write_pair<DV>(a, places + lane / 4, o, &pair);
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+        finish_row<false>(a, places[lane / 4 + 8 * i].out, o, &pair, i);
 }
 #endif
 
@@ -235,26 +220,21 @@ static cudaError_t dense90_launch(const struct attend_args *a,
                                   cudaStream_t stream)
 {
     using S = dense90_shape<DK, DV, NWG, BN>;
-    auto kernel = dense90_kernel<T, DK, DV, NWG, BN>;
-    cudaError_t error = cudaFuncSetAttribute(
-        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
 
     static_assert(S::bytes <= SM90_SHARED, "tiles fit into shared memory");
-    if (error == cudaSuccess && grid > 0) {
-        kernel<<<(unsigned)grid, S::threads, S::bytes, stream>>>(*a, *maps);
-        error = cudaGetLastError();
-    }
-    return error;
+    return sm90_launch(dense90_kernel<T, DK, DV, NWG, BN>, grid, S::threads, S::bytes,
+                       stream, *a, *maps);
 }
 
-template <int DK, int DV, int NWG, int BN>
+template <int DK, int DV, int ROWS, int BN>
 static cudaError_t dense90_any(const struct attend_args *a,
                                const struct dense90_maps *maps, int grid,
                                cudaStream_t stream)
 {
     return a->dtype == SPS_BF16
-               ? dense90_launch<__nv_bfloat16, DK, DV, NWG, BN>(a, maps, grid, stream)
-               : dense90_launch<__half, DK, DV, NWG, BN>(a, maps, grid, stream);
+               ? dense90_launch<__nv_bfloat16, DK, DV, ROWS / 64, BN>(a, maps, grid,
+                                                                      stream)
+               : dense90_launch<__half, DK, DV, ROWS / 64, BN>(a, maps, grid, stream);
 }
 
 #endif

@@ -4,6 +4,14 @@
 
 #include "kernels/cuda/sm90/tma.h"
 
+/* Rows of queries a CTA holds; keys a step. */
+enum {
+    DENSE90_WIDE = 192,
+    DENSE90_NARROW = 128,
+    DENSE90_KEYS = 128,
+    DENSE90_KEYS_D256 = 64
+};
+
 /* Where a launch reads: boxes of a tile's queries, of a key tile; the tile counter. */
 struct dense90_maps {
     CUtensorMap q, k, v;

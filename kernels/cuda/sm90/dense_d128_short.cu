@@ -6,5 +6,5 @@ cudaError_t sps_sm90_dense_d128_short(const struct attend_args *a,
                                       const struct dense90_maps *maps, int grid,
                                       cudaStream_t stream)
 {
-    return dense90_any<128, 128, 2, 128>(a, maps, grid, stream);
+    return dense90_any<128, 128, DENSE90_NARROW, DENSE90_KEYS>(a, maps, grid, stream);
 }

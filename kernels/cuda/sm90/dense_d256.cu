@@ -5,5 +5,6 @@ cudaError_t sps_sm90_dense_d256(const struct attend_args *a,
                                 const struct dense90_maps *maps, int grid,
                                 cudaStream_t stream)
 {
-    return dense90_any<256, 256, 2, 64>(a, maps, grid, stream);
+    return dense90_any<256, 256, DENSE90_NARROW, DENSE90_KEYS_D256>(a, maps, grid,
+                                                                    stream);
 }

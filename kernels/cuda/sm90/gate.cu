@@ -5,11 +5,10 @@ bool sps_sm90_gates(struct sps_device *dev, const struct sps_shape *shape,
                     enum sps_dtype dtype, const struct sps_compression *by,
                     const struct sps_rule *rule, const struct sps_index *index)
 {
-    return sps_sm90_usable(dev) && sps_cuda_fits(dtype, shape->dk, 8) &&
+    return sps_sm90_takes(dev, shape) && sps_cuda_fits(dtype, shape->dk, 8) &&
            shape->dk <= 128 && shape->h / shape->g <= GATE90_ROWS &&
-           shape->t * shape->h < (int64_t)1 << 31 && by->cu[shape->n] > 0 &&
-           by->l == rule->block && by->u == rule->block && index->heads == shape->h &&
-           rule->count <= GATE90_KEPT;
+           by->cu[shape->n] > 0 && by->l == rule->block && by->u == rule->block &&
+           index->heads == shape->h && rule->count <= GATE90_KEPT;
 }
 
 enum sps_status sps_sm90_gate(struct sps_device *dev, const struct sps_shape *shape,

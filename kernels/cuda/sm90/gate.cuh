@@ -34,17 +34,11 @@ struct gate90_rings {
     uint32_t number; /* of the row tile in q, [2]; -1: no more */
 };
 
-/* Blocks that a row at `pos` may choose. */
-SPS_DEVICE int gate90_blocks(const struct gate90_args *a, int pos)
-{
-    return pos / a->choose.block + 1;
-}
-
 SPS_DEVICE int gate90_steps(const struct gate90_args *a, const struct row_tile *tile)
 {
     int pos = geometry_pos(&a->at, &tile->seq, tile->token + tile->count - 1);
 
-    return (gate90_blocks(a, pos) + GATE90_KEYS - 1) / GATE90_KEYS;
+    return (geometry_blocks(pos, a->choose.block) + GATE90_KEYS - 1) / GATE90_KEYS;
 }
 
 #ifdef SPS_SM90A
@@ -142,8 +136,7 @@ SPS_DEVICE void settle_scores(const struct gate90_args *a,
             *x = NAN;
     }
     if (bad && row->out >= 0)
-        atomicMin(a->choose.fault,
-                  (unsigned long long)(row->out - a->at.begin * a->choose.heads));
+        atomicMin(a->choose.fault, (unsigned long long)row->out);
 }
 
 /* Offer row i's scores to the lane's list: those that reach the bound are set aside, then
@@ -190,7 +183,7 @@ SPS_DEVICE void gate90_begin(const struct gate90_args *a, const struct row_tile 
             row_place_of(&a->at, a->choose.heads, a->p, tile, row + 8 * i);
         rows[i].out = place.out;
         rows[i].seen = place.seen;
-        rows[i].blocks = gate90_blocks(a, place.pos);
+        rows[i].blocks = geometry_blocks(place.pos, a->choose.block);
         best_clear(&rows[i].best);
     }
 }
@@ -273,6 +266,9 @@ __global__ void __launch_bounds__(gate90_shape<D>::threads, 1)
         ring_init<2>(r.k.at, GATE90_WGS * 4);
         barrier_fence_init();
     }
+    for (int i = threadIdx.x; i < S::k / 16; i += S::threads) /* rows of no token */
+        ((uint4 *)memory)[i] = make_uint4(0, 0, 0, 0);
+    fence_async();
     __syncthreads();
     if (wg == 0) {
         registers_give<32>();
@@ -298,16 +294,10 @@ static cudaError_t gate90_launch(const struct gate90_args *a,
                                  cudaStream_t stream)
 {
     using S = gate90_shape<D>;
-    auto kernel = gate90_kernel<T, D, K>;
-    cudaError_t error = cudaFuncSetAttribute(
-        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
 
     static_assert(S::bytes <= SM90_SHARED, "tiles fit into shared memory");
-    if (error == cudaSuccess) {
-        kernel<<<(unsigned)grid, S::threads, S::bytes, stream>>>(*a, *maps);
-        error = cudaGetLastError();
-    }
-    return error;
+    return sm90_launch(gate90_kernel<T, D, K>, grid, S::threads, S::bytes, stream, *a,
+                       *maps);
 }
 
 /* Lists of 4, 8 or 16 hold `count` blocks. */

@@ -11,9 +11,10 @@
 
 #include "kernels/cuda/gather.h"
 #include "kernels/cuda/sm90/hopper.cuh"
+#include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/tma.h"
 
-enum { GATHER_GROUPS = 3, GATHER_BUFFERS = 2 };
+enum { GATHER_WGS = GATHER90_ROWS / 64, GATHER_BUFFERS = 2 };
 
 /* What a warpgroup must know of its 64 rows. */
 struct gather_note {
@@ -24,10 +25,10 @@ struct gather_note {
 };
 
 template <int D, int BN> struct gather_layout {
-    static constexpr int threads = (GATHER_GROUPS + 1) * 128;
+    static constexpr int threads = (GATHER_WGS + 1) * 128;
     static constexpr int feed = D > 64 ? 32 : 56,
                          attend = D > 64 ? 160 : 152; /* registers */
-    static constexpr int buffers = GATHER_BUFFERS * GATHER_GROUPS;
+    static constexpr int buffers = GATHER_BUFFERS * GATHER_WGS;
     static constexpr int q = 64 * D * 2, keys = BN * D * 2;
     static constexpr int stages = keys > 16384 ? 4 : 8;
     static constexpr int ring = buffers * q, notes = ring + stages * keys;
@@ -44,11 +45,10 @@ struct gather_buffer {
 };
 
 template <int D, int BN>
-SPS_DEVICE struct gather_buffer gather_buffer_of(unsigned char *shared, int group,
-                                                 int turn)
+SPS_DEVICE struct gather_buffer gather_buffer_of(unsigned char *shared, int wg, int turn)
 {
     using L = gather_layout<D, BN>;
-    int i = turn % GATHER_BUFFERS * GATHER_GROUPS + group;
+    int i = turn % GATHER_BUFFERS * GATHER_WGS + wg;
     uint32_t at = shared_address(shared), full = at + L::barriers + 16 * L::stages;
     struct gather_buffer buffer = {at + i * L::q, full + 8 * i,
                                    full + 8 * (L::buffers + i),
@@ -122,49 +122,30 @@ SPS_DEVICE void gather_queries(uint32_t to, const T *q, int dk, const int (&plac
         int r = i * step + lane / chunks;
         int at = __shfl_sync(~0u, place[i * step / 32], r & 31);
         bool valid = at >= 0 && c * 8 < dk;
-        cp_async16(to + (c >> 3) * 8192 + r * 128 + (((c & 7) ^ (r & 7)) << 4),
-                   q + (valid ? (int64_t)at * dk + c * 8 : 0), valid);
+        cp_async16(to + slab_at<64>(r, c), q + (valid ? (int64_t)at * dk + c * 8 : 0),
+                   valid);
     }
 }
 
-/* A warp: the rows of warpgroup `group` of every tile of this CTA. */
+/* A warp: the rows of warpgroup `wg` of every tile of this CTA. */
 template <typename T, int D, int BN>
 SPS_DEVICE void feed_rows(const struct attend_args *a, const struct gather_work *w,
-                          int total, unsigned char *shared, int group)
+                          int total, unsigned char *shared, int wg)
 {
     const T *q = (const T *)a->q + a->at.begin * a->h * a->dk;
 
     for (int t = blockIdx.x, turn = 0; t < total; t += gridDim.x, turn++) {
-        struct gather_buffer to = gather_buffer_of<D, BN>(shared, group, turn);
+        struct gather_buffer to = gather_buffer_of<D, BN>(shared, wg, turn);
         struct gather_tile tile = w->tiles[t];
         int place[2];
         barrier_wait(to.empty, turn / GATHER_BUFFERS % 2 ^ 1);
-        note_rows(a, w, &tile, group * 64, to.note, place);
+        note_rows(a, w, &tile, wg * 64, to.note, place);
         gather_queries<T, D>(to.q, q, a->dk, place);
         cp_commit();
         cp_wait<0>();
         fence_async();
         barrier_arrive(to.full);
     }
-}
-
-/* -inf in the columns of a thread's two rows from limit[] on. */
-template <int R> SPS_DEVICE void mask_beyond(float (&s)[R], const int (&limit)[2])
-{
-    int own = 2 * (threadIdx.x & 3);
-
-#pragma unroll
-    for (int i = 0; i < R; i++)
-        if (i / 4 * 8 + (i & 1) >= limit[i >> 1 & 1] - own)
-            s[i] = -INFINITY;
-}
-
-/* A warp gives a stage back. */
-template <int STAGES> SPS_DEVICE void ring_release(struct ring<STAGES> *r)
-{
-    if ((threadIdx.x & 31) == 0)
-        barrier_arrive(ring_empty(r));
-    ring_next(r);
 }
 
 /* A warpgroup's rows against the keys of their block: o and rows, not yet normalised. */
@@ -193,8 +174,8 @@ SPS_DEVICE void attend_block(const struct gather_buffer *from, uint32_t stages, 
         hold(s);
         ring_release(ring);
         if (least < base + BN) {
-            int left[2] = {limit[0] - base, limit[1] - base};
-            mask_beyond(s, left);
+            struct key_limits left = {{0, 0}, {limit[0] - base, limit[1] - base}};
+            mask_limits<false>(s, &left);
             grow = softmax_rows<true>(s, rows, c, factor);
         } else {
             grow = softmax_rows<false>(s, rows, c, factor);
@@ -245,11 +226,7 @@ SPS_DEVICE void finish_rows(const float (&o)[R], const struct row_pair *rows,
         if (slot > -2)
             continue;
         int64_t to = a->at.begin * a->h - 2 - slot;
-#pragma unroll
-        for (int j = 0; j < R / 4; j++)
-            if (8 * j + 2 * (lane & 3) < a->dv)
-                *(float2 *)(a->o + to * a->dv + 8 * j + 2 * (lane & 3)) = make_float2(
-                    o[4 * j + 2 * i] * inverse, o[4 * j + 2 * i + 1] * inverse);
+        write_row<false>(a, to, o, i, inverse);
         if (a->lse && (lane & 3) == 0)
             a->lse[to] = lse * LN2;
     }
@@ -272,11 +249,10 @@ SPS_DEVICE void store_partials(const float (&o)[D / 2], const float (&factor)[2]
             int r = first + lane / 4 + 8 * i;
             uint32_t x = pack(__half(), o[4 * j + 2 * i] * factor[i],
                               o[4 * j + 2 * i + 1] * factor[i]);
-            asm volatile("st.shared.b32 [%0], %1;" ::"r"(q + (j >> 3) * 8192 + r * 128 +
-                                                         (((j & 7) ^ (r & 7)) << 4) +
-                                                         (lane & 3) * 4),
-                         "r"(x)
-                         : "memory");
+            asm volatile(
+                "st.shared.b32 [%0], %1;" ::"r"(q + slab_at<64>(r, j) + (lane & 3) * 4),
+                "r"(x)
+                : "memory");
         }
     __syncwarp();
 #pragma unroll
@@ -287,7 +263,7 @@ SPS_DEVICE void store_partials(const float (&o)[D / 2], const float (&factor)[2]
             continue;
         asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];"
                      : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
-                     : "r"(q + (c >> 3) * 8192 + r * 128 + (((c & 7) ^ (r & 7)) << 4))
+                     : "r"(q + slab_at<64>(r, c))
                      : "memory");
         __stcs((uint4 *)(partial + (int64_t)slot * dv + c * 8), x);
     }
@@ -296,7 +272,7 @@ SPS_DEVICE void store_partials(const float (&o)[D / 2], const float (&factor)[2]
 /* A consumer warpgroup. */
 template <typename T, int D, int BN>
 SPS_DEVICE void attend_tiles(const struct attend_args *a, const struct gather_work *w,
-                             int total, unsigned char *shared, int group)
+                             int total, unsigned char *shared, int wg)
 {
     using L = gather_layout<D, BN>;
     uint32_t at = shared_address(shared);
@@ -305,20 +281,17 @@ SPS_DEVICE void attend_tiles(const struct attend_args *a, const struct gather_wo
     };
 
     for (int t = blockIdx.x, turn = 0; t < total; t += gridDim.x, turn++) {
-        struct gather_buffer from = gather_buffer_of<D, BN>(shared, group, turn);
-        struct row_pair rows = {{-INFINITY, -INFINITY}, {0, 0}};
+        struct gather_buffer from = gather_buffer_of<D, BN>(shared, wg, turn);
+        struct row_pair rows;
         float o[D / 2], factor[2];
-#pragma unroll
-        for (int i = 0; i < D / 2; i++)
-            o[i] = 0;
+        start_rows(o, &rows);
         barrier_wait(from.full, turn / GATHER_BUFFERS % 2);
         attend_block<T, D, BN>(&from, at + L::ring, a->c, &ring, &rows, o);
         finish_rows(o, &rows, a, from.note, w->heads, factor);
-        named_sync(1 + group, 128); /* all four warps have read Q */
+        named_sync(1 + wg, 128); /* all four warps have read Q */
         store_partials<D>(o, factor, from.q, from.note, a->dv, (__half *)w->partial);
         __syncwarp();
-        if ((threadIdx.x & 31) == 0)
-            barrier_arrive(from.empty);
+        warp_arrive(from.empty);
     }
 }
 
@@ -326,10 +299,10 @@ template <int D, int BN> SPS_DEVICE void gather_init(unsigned char *shared)
 {
     using L = gather_layout<D, BN>;
 
-    ring_init<L::stages>(shared_address(shared) + L::barriers, GATHER_GROUPS * 4);
+    ring_init<L::stages>(shared_address(shared) + L::barriers, GATHER_WGS * 4);
     for (int i = 0; i < L::buffers; i++) {
         struct gather_buffer b =
-            gather_buffer_of<D, BN>(shared, i % GATHER_GROUPS, i / GATHER_GROUPS);
+            gather_buffer_of<D, BN>(shared, i % GATHER_WGS, i / GATHER_WGS);
         barrier_init(b.full, 32);
         barrier_init(b.empty, 4);
     }
@@ -347,12 +320,12 @@ static __global__ void __launch_bounds__(gather_layout<D, BN>::threads, 1)
 #ifdef SPS_SM90A
     extern __shared__ __align__(1024) unsigned char shared[];
     using L = gather_layout<D, BN>;
-    int group = warpgroup_index(), warp = warp_index(), total = *w.total;
+    int wg = warpgroup_index(), warp = warp_index(), total = *w.total;
 
     if (threadIdx.x == 0)
         gather_init<D, BN>(shared);
     __syncthreads();
-    if (group == 0) {
+    if (wg == 0) {
         registers_give<L::feed>();
         if (warp > 0)
             feed_rows<T, D, BN>(&a, &w, total, shared, warp - 1);
@@ -360,7 +333,7 @@ static __global__ void __launch_bounds__(gather_layout<D, BN>::threads, 1)
             feed_keys<D, BN>(&k, &v, &a, &w, total, shared);
     } else {
         registers_take<L::attend>();
-        attend_tiles<T, D, BN>(&a, &w, total, shared, group - 1);
+        attend_tiles<T, D, BN>(&a, &w, total, shared, wg - 1);
     }
 #endif
 }
@@ -372,16 +345,12 @@ gather_launch(struct sps_device *dev, const struct sps_shape *shape,
 {
     using L = gather_layout<D, BN>;
     const struct cuda_state *state = cuda_state_of(dev);
-    auto kernel = gather_wgmma<T, D, BN>;
     CUtensorMap k, v;
 
     SPS_TRY(sps_sm90_map_rows(dev, &k, a->k, a->dtype, shape->s, a->g, a->dk, 1, BN));
     SPS_TRY(sps_sm90_map_rows(dev, &v, a->v, a->dtype, shape->s, a->g, a->dv, 1, BN));
-    CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  L::bytes));
-    kernel<<<(unsigned)state->prop.multiProcessorCount, L::threads, L::bytes,
-             state->stream>>>(k, v, *a, *w);
-    CUDA_TRY(cudaGetLastError());
+    CUDA_TRY(sm90_launch(gather_wgmma<T, D, BN>, state->prop.multiProcessorCount,
+                         L::threads, L::bytes, state->stream, k, v, *a, *w));
     return SPS_OK;
 }
 

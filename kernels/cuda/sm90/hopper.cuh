@@ -23,6 +23,28 @@
 /* What a CTA may have of shared memory. */
 enum { SM90_SHARED = 232448 };
 
+/* Byte of chunk c of row r in a tile of ROWS rows. */
+template <int ROWS> SPS_DEVICE int slab_at(int r, int c)
+{
+    return (c >> 3) * (ROWS * 128) + r * 128 + (((c & 7) ^ (r & 7)) << 4);
+}
+
+/* Launch with dynamic shared memory; a grid of 0: nothing. */
+template <typename... P>
+static cudaError_t sm90_launch(void (*kernel)(P...), int grid, int threads, int bytes,
+                               cudaStream_t stream, const P &...arguments)
+{
+    cudaError_t error =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+
+    if (error == cudaSuccess && grid > 0) {
+        kernel<<<(unsigned)grid, (unsigned)threads, (size_t)bytes, stream>>>(
+            arguments...);
+        error = cudaGetLastError();
+    }
+    return error;
+}
+
 /* ---- mbarrier: 8 bytes of shared memory ---- */
 
 /* One thread, once; then barrier_fence_init() there and __syncthreads().  `count`
@@ -109,6 +131,20 @@ SPS_DEVICE void ring_begin(const struct ring<STAGES> *r, uint32_t bytes)
 template <int STAGES> SPS_DEVICE void ring_wait(const struct ring<STAGES> *r)
 {
     barrier_wait(ring_full(r), r->phase);
+}
+
+/* One arrival a warp: its lane 0's. */
+SPS_DEVICE void warp_arrive(uint32_t barrier)
+{
+    if ((threadIdx.x & 31) == 0)
+        barrier_arrive(barrier);
+}
+
+/* Consumer: a warp gives the stage back and goes on to the next. */
+template <int STAGES> SPS_DEVICE void ring_release(struct ring<STAGES> *r)
+{
+    warp_arrive(ring_empty(r));
+    ring_next(r);
 }
 
 SPS_DEVICE void store_shared(uint32_t at, int x)
@@ -248,11 +284,11 @@ template <int R> SPS_DEVICE void hold(uint32_t (&d)[R])
         asm volatile("" : "+r"(d[i])::"memory");
 }
 
-/* d[N/2] (+)= A(64 x 16) B(16 x N) of a warpgroup, float32 sums; keep 0 overwrites d. The
- * first argument only names the input type.  Warp w holds rows 16 w .. 16 w + 15: d[4 j],
+/* d[N/2] (+)= A(64 x 16) B(16 x N) of a warpgroup, float32 sums; keep 0 overwrites d.  T:
+ * the input type.  Warp w holds rows 16 w .. 16 w + 15: d[4 j],
  * d[4 j + 1] row lane/4, columns 8 j + 2 (lane % 4) + {0, 1}; d[4 j + 2], d[4 j + 3] row
- * lane/4 + 8.  product<N>(..): A and B K-major in shared memory; product_held<N>(..): A
- * in registers, four 16-bit pairs out of such an accumulator, B MN-major. */
+ * lane/4 + 8.  both(..): A and B K-major in shared memory; held(..): A in registers,
+ * four 16-bit pairs out of such an accumulator, B MN-major. */
 #define SPS_R8(i)                                                                        \
     "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]),          \
         "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
@@ -334,83 +370,5 @@ SPS_DEVICE void issue_pv(float (&o)[DV / 2], uint32_t (&p)[BN / 4], uint32_t v)
     wgmma_commit();
 }
 #endif
-
-/* ---- softmax of an accumulator ---- */
-
-/* What a thread keeps of its two rows, lane/4 and lane/4 + 8: largest score times c so
- * far, and its share of the sum. */
-struct row_pair {
-    float m[2], l[2];
-};
-
-enum { LAZY = 8 };
-
-/* Online softmax in base 2 of 64 x 2R scores: s becomes exp2(s c - m).  m stays as it is
- * while the row grows by less than 2^LAZY (FlashAttention-4's lazy rescaling), so that
- * most tiles leave o alone.  Returns true when some row of the warp must be rescaled by
- * factor[2]; a row's own factor depends on nothing but that row.  MASKED: s has -inf.
- * c: each row's own, or one for both. */
-template <bool MASKED, int R>
-SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, const float (&c)[2],
-                             float (&factor)[2])
-{
-    float top[2] = {s[0], s[2]}, base[2], sum[2] = {0, 0};
-
-#pragma unroll
-    for (int j = 0; j < R / 4; j++)
-#pragma unroll
-        for (int i = 0; i < 2; i++)
-            top[i] = fmaxf(top[i], fmaxf(s[4 * j + 2 * i], s[4 * j + 2 * i + 1]));
-#pragma unroll
-    for (int x = 1; x <= 2; x *= 2)
-#pragma unroll
-        for (int i = 0; i < 2; i++)
-            top[i] = fmaxf(top[i], __shfl_xor_sync(~0u, top[i], x));
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        float most = top[i] * c[i], m = most > rows->m[i] + LAZY ? most : rows->m[i];
-        base[i] = MASKED && m == -INFINITY ? 0 : m;
-        factor[i] = exp2_fast(rows->m[i] - base[i]);
-        rows->m[i] = m;
-    }
-#pragma unroll
-    for (int j = 0; j < R / 4; j++)
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            float *x = s + 4 * j + 2 * i;
-            x[0] = exp2_fast(__fmaf_rn(x[0], c[i], -base[i]));
-            x[1] = exp2_fast(__fmaf_rn(x[1], c[i], -base[i]));
-            sum[i] += x[0] + x[1];
-        }
-#pragma unroll
-    for (int i = 0; i < 2; i++)
-        rows->l[i] = __fmaf_rn(rows->l[i], factor[i], sum[i]);
-    return __any_sync(~0u, factor[0] != 1 || factor[1] != 1);
-}
-
-template <bool MASKED, int R>
-SPS_DEVICE bool softmax_rows(float (&s)[R], struct row_pair *rows, float c,
-                             float (&factor)[2])
-{
-    const float both[2] = {c, c};
-
-    return softmax_rows<MASKED>(s, rows, both, factor);
-}
-
-template <int R> SPS_DEVICE void scale_rows(float (&o)[R], const float (&factor)[2])
-{
-#pragma unroll
-    for (int j = 0; j < R; j++)
-        o[j] *= factor[j >> 1 & 1];
-}
-
-/* Probabilities as the A operand of P V. */
-template <typename T, int R>
-SPS_DEVICE void pack_tile(uint32_t (&p)[R / 2], const float (&s)[R])
-{
-#pragma unroll
-    for (int i = 0; i < R / 2; i++)
-        p[i] = pack(T(), s[2 * i], s[2 * i + 1]);
-}
 
 #endif

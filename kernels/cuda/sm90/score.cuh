@@ -5,10 +5,12 @@
 #define SPS_KERNELS_CUDA_SM90_SCORE_CUH
 
 #include "kernels/cuda/score_tile.cuh"
+#include "kernels/cuda/sm90/hopper.cuh"
 #include "kernels/cuda/sm90/score.h"
+#include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/tile.cuh"
 
-enum { SCORE_WGS = 3, SCORE_ROWS = SCORE_WGS * 64, SCORE_KEYS = 128 };
+enum { SCORE_WGS = SCORE_ROWS / 64 };
 
 template <int DK> struct score90_shape {
     static constexpr int stages = 4, threads = SCORE_WGS * 128 + 128;
@@ -165,8 +167,7 @@ SPS_DEVICE void score90_tile(const struct score_args *a, unsigned char *memory,
         float sum = quad_sum(rows.pair.l[i]);
         int out = places[lane / 4 + 8 * i].out;
         if (out >= 0 && (lane & 3) == 0)
-            a->out[out] =
-                sum > 0 ? rows.pair.m[i] * 0.6931471805599453f + logf(sum) : -INFINITY;
+            a->out[out] = row_lse(rows.pair.m[i], sum);
     }
 }
 #endif
@@ -213,16 +214,10 @@ static cudaError_t score90_launch(const struct score_args *a,
                                   cudaStream_t stream)
 {
     using S = score90_shape<DK>;
-    auto kernel = score90_kernel<T, DK, KIND>;
-    cudaError_t error = cudaFuncSetAttribute(
-        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
 
     static_assert(S::bytes <= SM90_SHARED, "tiles fit into shared memory");
-    if (error == cudaSuccess && grid > 0) {
-        kernel<<<(unsigned)grid, S::threads, S::bytes, stream>>>(*a, *maps);
-        error = cudaGetLastError();
-    }
-    return error;
+    return sm90_launch(score90_kernel<T, DK, KIND>, grid, S::threads, S::bytes, stream,
+                       *a, *maps);
 }
 
 template <int DK>

@@ -4,6 +4,9 @@
 
 #include "kernels/cuda/sm90/tma.h"
 
+/* Rows of queries a CTA holds; keys a step. */
+enum { SCORE_ROWS = 192, SCORE_KEYS = 128 };
+
 /* Where a launch reads: boxes of a tile's queries, of a key tile; the tile counter. */
 struct score90_maps {
     CUtensorMap q, k;

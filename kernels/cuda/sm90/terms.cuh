@@ -18,11 +18,10 @@ SPS_DEVICE void scale_query_rows(unsigned char *tile, int wg, float *unscale)
     uint32_t top = 0;
 
     if (is_bf16<T>::value) {
-        unsigned char *row = tile + r * 128;
 #pragma unroll
         for (int i = 0; i < D / 16; i++) {
             int c = 2 * i + half;
-            uint4 x = *(uint4 *)(row + (c >> 3) * (ROWS * 128) + ((c ^ r) & 7) * 16);
+            uint4 x = *(uint4 *)(tile + slab_at<ROWS>(r, c));
             for (uint32_t two : {x.x, x.y, x.z, x.w}) {
                 uint32_t a = two << 16 & 0x7fffffffu, b = two & 0x7fff0000u;
                 top = top > a ? top : a;
@@ -35,7 +34,7 @@ SPS_DEVICE void scale_query_rows(unsigned char *tile, int wg, float *unscale)
 #pragma unroll
         for (int i = 0; i < D / 16; i++) {
             int c = 2 * i + half;
-            uint4 *x = (uint4 *)(row + (c >> 3) * (ROWS * 128) + ((c ^ r) & 7) * 16);
+            uint4 *x = (uint4 *)(tile + slab_at<ROWS>(r, c));
             *x = make_uint4(pair_to_half(x->x, scale), pair_to_half(x->y, scale),
                             pair_to_half(x->z, scale), pair_to_half(x->w, scale));
         }

@@ -4,7 +4,7 @@
 #ifndef SPS_KERNELS_CUDA_SM90_TILE_CUH
 #define SPS_KERNELS_CUDA_SM90_TILE_CUH
 
-#include "kernels/cuda/sm90/hopper.cuh"
+#include "kernels/cuda/geometry.cuh"
 
 /* A tile's row: where its output goes (-1: nowhere), its position, keys seen. */
 struct row_place {
@@ -26,10 +26,10 @@ SPS_DEVICE struct row_place row_place_of(const struct geometry *at, int64_t h, i
 
     place.pos = geometry_pos(at, &tile->seq, tile->token + known);
     place.seen = geometry_visible(at, &tile->seq, place.pos);
-    place.out = (int)(tile->seq.row + tile->token + token) * (int)h + tile->head + row -
-                token * p;
-    if (token > end)
-        place.out = -1;
+    place.out = -1;
+    if (token <= end)
+        place.out = (int)(tile->seq.row + tile->token + token) * (int)h + tile->head +
+                    row - token * p;
     return place;
 }
 
@@ -102,13 +102,6 @@ SPS_DEVICE void place_warp(const struct geometry *at, int64_t h, int p,
     if (lane == 16)
         *reads = tile_reads_of<BN>(at, h, p, tile, row);
     __syncwarp();
-}
-
-/* One arrival a warp. */
-SPS_DEVICE void warp_arrive(uint32_t barrier)
-{
-    if ((threadIdx.x & 31) == 0)
-        barrier_arrive(barrier);
 }
 
 #endif

@@ -3,34 +3,42 @@
 
 #include "kernels/cuda/sm90/hopper.cuh"
 
-/* Whether sm_90a code is in this binary shows in the target of any kernel. */
+enum { HAS_BODIES = 90 };
+
+/* Kernels of other targets, plain sm_90 among them, run and do nothing. */
 static __global__ void probe(int *p)
 {
 #ifdef SPS_SM90A
-    *p = 90;
+    *p = HAS_BODIES;
 #endif
 }
 
-static bool runs_here(const struct cuda_state *state)
+/* Run a kernel to see whether those built in have bodies. */
+static enum sps_status look_for_bodies(struct cuda_state *state, bool *found)
 {
-    struct cudaFuncAttributes attributes;
+    int answer = 0;
 
-    if (state->prop.major != 9 || state->prop.minor != 0)
-        return false;
-    if (cudaFuncGetAttributes(&attributes, probe) == cudaSuccess)
-        return attributes.ptxVersion >= 90;
-    cudaGetLastError();
-    return false;
+    CUDA_TRY(cudaMemsetAsync(state->counter, 0, sizeof *state->counter, state->stream));
+    probe<<<1, 1, 0, state->stream>>>(state->counter);
+    CUDA_TRY(cudaGetLastError());
+    CUDA_TRY(cudaMemcpyAsync(&answer, state->counter, sizeof answer,
+                             cudaMemcpyDeviceToHost, state->stream));
+    CUDA_TRY(cudaStreamSynchronize(state->stream));
+    *found = answer == HAS_BODIES;
+    return SPS_OK;
 }
 
 enum sps_status sps_sm90_open(struct cuda_state *state)
 {
     cudaDriverEntryPointQueryResult found;
+    bool bodies;
 
-    state->portable = state->portable || !runs_here(state);
+    if (state->prop.major != 9 || state->prop.minor != 0)
+        state->portable = true;
     if (state->portable)
         return SPS_OK;
     CUDA_TRY(cudaMalloc((void **)&state->counter, sizeof *state->counter));
+    SPS_TRY(look_for_bodies(state, &bodies));
 #if CUDART_VERSION >= 12050
     CUDA_TRY(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &state->encode,
                                               12000, cudaEnableDefault, &found));
@@ -38,7 +46,7 @@ enum sps_status sps_sm90_open(struct cuda_state *state)
     CUDA_TRY(cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &state->encode,
                                      cudaEnableDefault, &found));
 #endif
-    state->portable = found != cudaDriverEntryPointSuccess;
+    state->portable = !bodies || found != cudaDriverEntryPointSuccess;
     return SPS_OK;
 }
 

@@ -16,6 +16,13 @@ static inline bool sps_sm90_usable(struct sps_device *dev)
     return !cuda_state_of(dev)->portable;
 }
 
+/* True when it runs them on this shape: places of rows, and numbers of tiles, stay within
+ * 32 bits even a tile, or a CTA's turn, past the last. */
+static inline bool sps_sm90_takes(struct sps_device *dev, const struct sps_shape *shape)
+{
+    return sps_sm90_usable(dev) && (shape->t + 512) * shape->h < (int64_t)1 << 31;
+}
+
 /* Map of x[rows,heads,d] of a 16-bit type with boxes of `box_rows` rows of `box_heads`
  * heads, a slab of 64 columns each: coordinates (column, head, row). */
 enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, const void *x,

@@ -7,30 +7,25 @@ static const struct {
     union_run *run;
     const char *impl;
 } sizes[][2] = {
-    {{sps_cuda_union_d64, "union_wgmma_d64"},
-     {sps_cuda_union_gated_d64, "union_gated_wgmma_d64"}},
-    {{sps_cuda_union_d128, "union_wgmma_d128"},
-     {sps_cuda_union_gated_d128, "union_gated_wgmma_d128"}},
+    {{sps_sm90_union_d64, "union_wgmma_d64"},
+     {sps_sm90_union_gated_d64, "union_gated_wgmma_d64"}},
+    {{sps_sm90_union_d128, "union_wgmma_d128"},
+     {sps_sm90_union_gated_d128, "union_gated_wgmma_d128"}},
 };
 
 /* Units whose bitmap and ranks take 32 KB of shared memory: 8 M keys. */
 enum { UNITS_MOST = 1 << 17 };
 
-static bool aligned(const void *x)
-{
-    return (uintptr_t)x % 16 == 0;
-}
-
-bool sps_cuda_union_suits(struct sps_device *dev, const struct sps_shape *shape,
+bool sps_sm90_union_suits(struct sps_device *dev, const struct sps_shape *shape,
                           const struct sps_index *index, const struct sps_band *band,
                           const struct attend_args *a)
 {
     bool banded = band && (band->window > 0 || band->sink > 0);
 
     return !index->offset && !banded && index->block % UNION_KEYS == 0 &&
-           a->p <= UNION_ROWS && sps_cuda_size(a->dk, a->dv) < 2 && aligned(a->q) &&
-           aligned(a->k) && aligned(a->v) &&
-           sps_shape_blocks(shape, UNION_KEYS) <= UNITS_MOST && sps_sm90_usable(dev);
+           a->p <= UNION_ROWS && sps_cuda_size(a->dk, a->dv) < 2 &&
+           sps_shape_blocks(shape, UNION_KEYS) <= UNITS_MOST &&
+           sps_sm90_takes(dev, shape);
 }
 
 /* Bytes of scratch that a tile's unions take. */
@@ -65,7 +60,7 @@ static enum sps_status prepare(struct sps_device *dev, const struct sps_shape *s
     return SPS_OK;
 }
 
-enum sps_status sps_cuda_union(struct sps_device *dev, const struct sps_shape *shape,
+enum sps_status sps_sm90_union(struct sps_device *dev, const struct sps_shape *shape,
                                const struct sps_index *index, int64_t window,
                                const struct union_gates *gates, struct sps_rows rows,
                                struct attend_args *a)
@@ -79,7 +74,7 @@ enum sps_status sps_cuda_union(struct sps_device *dev, const struct sps_shape *s
     if (gates)
         w.gates = *gates;
     SPS_TRY(sps_cuda_geometry(dev, shape, NULL, &band, rows,
-                              UNION_GROUPS * (UNION_ROWS / a->p), index->block, &a->at));
+                              UNION_WGS * (UNION_ROWS / a->p), index->block, &a->at));
     SPS_TRY(prepare(dev, shape, a, &w));
     int32_t chunk = w.tiles;
     for (w.first = 0; w.first < a->at.tiles; w.first += chunk) {
@@ -88,7 +83,7 @@ enum sps_status sps_cuda_union(struct sps_device *dev, const struct sps_shape *s
         int64_t tiles = (int64_t)w.tiles * a->groups;
         int64_t most = state->prop.multiProcessorCount;
         w.ctas = (int)(tiles < most ? tiles : most);
-        CUDA_TRY(sps_cuda_union_lists(a, &w, sps_shape_blocks(shape, UNION_KEYS),
+        CUDA_TRY(sps_sm90_union_lists(a, &w, sps_shape_blocks(shape, UNION_KEYS),
                                       state->stream));
         CUDA_TRY(by->run(a, &w, state->stream));
     }

@@ -32,8 +32,8 @@ SPS_DEVICE void load_union_queries(const struct attend_args *a,
     using S = union_shape<D, STAGES>;
     int tokens = UNION_ROWS / a->p;
 
-    barrier_expect(shared + S::q_full, UNION_GROUPS * tokens * a->p * D * 2);
-    for (int i = 0; i < UNION_GROUPS; i++)
+    barrier_expect(shared + S::q_full, UNION_WGS * tokens * a->p * D * 2);
+    for (int i = 0; i < UNION_WGS; i++)
         tma_load_slabs<D>(shared + i * S::q_bytes, UNION_ROWS, &w->q, shared + S::q_full,
                           tile->head, (int)tile->seq.row + tile->token + i * tokens,
                           KEEP_NOT);
@@ -54,7 +54,7 @@ SPS_DEVICE void load_union(const struct attend_args *a, const struct union_work 
             held = next;
             next = read_entries(tile, j + ENTRY_BATCH);
         }
-        int unit = (int)__shfl_sync(~0u, held, part * ENTRY_WORDS + 2 * UNION_GROUPS);
+        int unit = (int)__shfl_sync(~0u, held, part * ENTRY_WORDS + 2 * UNION_WGS);
         barrier_wait(ring_empty(ring), ring->phase ^ 1);
         if (lane / ENTRY_WORDS == part)
             ((uint32_t *)(shared +
@@ -92,87 +92,65 @@ SPS_DEVICE void feed_unions(const struct attend_args *a, const struct union_work
 
 /* ---- consumers: a warpgroup of 64 rows each ---- */
 
-/* Divide by the row sums and write o, 32 bytes a quad at a time, and lse. */
-template <int R>
-SPS_DEVICE void write_union(const struct attend_args *a, const struct union_rows *rows,
-                            const float (&o)[R], const struct row_pair *sums)
-{
-    int quad = threadIdx.x & 3;
-
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        float sum = quad_sum(sums->l[i]), scale = sum > 0 ? 1 / sum : 0;
-        if (rows->place[i] < 0)
-            continue;
-        float *to = a->o + rows->place[i] * a->dv + 2 * quad;
-#pragma unroll
-        for (int j = 0; j < R / 4; j++)
-            if (8 * j < a->dv)
-                __stcs((float2 *)(to + 8 * j), make_float2(o[4 * j + 2 * i] * scale,
-                                                           o[4 * j + 2 * i + 1] * scale));
-        if (a->lse && quad == 0)
-            a->lse[rows->place[i]] =
-                sum > 0 ? sums->m[i] * 0.6931471805599453f + logf(sum) : -INFINITY;
-    }
-}
-
 template <typename T, int D, int STAGES>
 SPS_DEVICE void read_union(const struct attend_args *a, const struct union_tile *tile,
                            const struct union_rows *rows, const unsigned char *shared,
-                           int group, struct ring<STAGES> *ring, float (&o)[D / 2],
+                           int wg, struct ring<STAGES> *ring, float (&o)[D / 2],
                            struct row_pair *sums)
 {
     using S = union_shape<D, STAGES>;
     uint32_t at = shared_address(shared);
 
 #pragma unroll 1
-    for (int j = 0; j < tile->count; j++, ring_next(ring)) {
+    for (int j = 0; j < tile->count; j++) {
         ring_wait(ring);
         const struct union_entry *entry =
             (const struct union_entry *)(shared + S::slots) + ring->stage;
-        uint64_t chosen = entry->chosen[group];
+        uint64_t chosen = entry->chosen[wg];
         int base = entry->unit * UNION_KEYS;
         if (chosen) {
-            struct unit_limits limit = {};
+            struct key_limits limit = {};
             for (int x = 0; x < 2; x++)
                 limit.high[x] = chosen >> rows->token[x] & 1 ? rows->seen[x] - base : 0;
-            union_step<T, D, false>(o, sums, at + group * S::q_bytes,
+            union_step<T, D, false>(o, sums, at + wg * S::q_bytes,
                                     at + S::keys + ring->stage * S::stage, &limit, a->c);
         }
-        release_unit(ring);
+        __syncwarp(); /* all lanes have read the entry */
+        ring_release(ring);
     }
 }
 
 template <typename T, int D, int STAGES, bool GATED>
 SPS_DEVICE void read_unions(const struct attend_args *a, const struct union_work *w,
-                            const unsigned char *shared, int group)
+                            const unsigned char *shared, int wg)
 {
     using S = union_shape<D, STAGES>;
     uint32_t at = shared_address(shared);
     struct ring<STAGES> ring = {
         at + S::ring, 0, 0
     };
-    int lane = threadIdx.x & 31, turn = 0;
+    int turn = 0;
 
     for (int i = blockIdx.x; i < w->tiles * a->groups; i += gridDim.x, turn ^= 1) {
         struct union_tile tile = union_tile_of(a, w, i);
-        struct union_rows rows = union_rows_of(a, &tile.rows, group);
+        struct union_rows rows = union_rows_of(a, &tile.rows, wg);
         struct row_pair sums;
         float o[D / 2];
         start_rows(o, &sums);
         barrier_wait(at + S::q_full, turn);
-        read_union<T, D>(a, &tile, &rows, shared, group, &ring, o, &sums);
+        read_union<T, D>(a, &tile, &rows, shared, wg, &ring, o, &sums);
         if constexpr (GATED) {
             park_union(a, &w->gates, &rows, o, &sums);
             start_rows(o, &sums);
-            read_window<T, D>(a, &tile.rows, at, group, &ring, o, &sums);
+            read_window<T, D>(a, &tile.rows, at, wg, &ring, o, &sums);
         }
-        if (lane == 0)
-            barrier_arrive(at + S::q_empty);
+        warp_arrive(at + S::q_empty);
         if constexpr (GATED)
             finish_gated(a, &w->gates, &rows, o, &sums);
         else
-            write_union(a, &rows, o, &sums);
+#pragma unroll
+            for (int x = 0; x < 2; x++)
+                finish_row<true>(a, rows.place[x], o, &sums, x);
     }
 }
 #endif
@@ -186,7 +164,7 @@ __global__ void __launch_bounds__(UNION_THREADS, 1)
     using S = union_shape<D, STAGES>;
     extern __shared__ __align__(1024) unsigned char shared[];
     uint32_t at = shared_address(shared);
-    int group = warpgroup_index() - 1;
+    int wg = warpgroup_index() - 1;
 
     if (threadIdx.x == 0) {
         barrier_init(at + S::q_full, 1);
@@ -195,13 +173,13 @@ __global__ void __launch_bounds__(UNION_THREADS, 1)
         barrier_fence_init();
     }
     __syncthreads();
-    if (group < 0) {
+    if (wg < 0) {
         registers_give<32>();
         if (warp_index() == 0)
             feed_unions<D, STAGES, GATED>(&a, &w, shared);
     } else {
         registers_take<160>();
-        read_unions<T, D, STAGES, GATED>(&a, &w, shared, group);
+        read_unions<T, D, STAGES, GATED>(&a, &w, shared, wg);
     }
 #endif
 }
@@ -211,15 +189,9 @@ static cudaError_t union_launch(const struct attend_args *a, const struct union_
                                 cudaStream_t stream)
 {
     using S = union_shape<D, STAGES>;
-    auto kernel = union_kernel<T, D, STAGES, GATED>;
-    cudaError_t error = cudaFuncSetAttribute(
-        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
 
-    if (error == cudaSuccess) {
-        kernel<<<w->ctas, UNION_THREADS, S::bytes, stream>>>(*a, *w);
-        error = cudaGetLastError();
-    }
-    return error;
+    return sm90_launch(union_kernel<T, D, STAGES, GATED>, w->ctas, (int)UNION_THREADS,
+                       S::bytes, stream, *a, *w);
 }
 
 template <int D, int STAGES, bool GATED>

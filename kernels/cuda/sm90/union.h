@@ -9,18 +9,17 @@
 #include "kernels/cuda/cuda.h"
 
 /* Consumer warpgroups of a CTA, each with 64 rows: 64/p tokens of p heads. */
-enum { UNION_GROUPS = 3, UNION_ROWS = 64, UNION_KEYS = 64 };
+enum { UNION_WGS = 3, UNION_ROWS = 64, UNION_KEYS = 64 };
 
 /* Keys [64 unit, 64 unit + 64) of a sequence, and who reads them: bit j of chosen[w] is
  * token j of warpgroup w. */
 struct union_entry {
-    uint64_t chosen[UNION_GROUPS];
+    uint64_t chosen[UNION_WGS];
     int32_t unit, pad;
 };
 
 /* Behind the union the window of a->at, then the sum: o = gate[t,h,0] first[t,h,dv] +
- * gate[t,h,1] union + gate[t,h,2] window; gate NULL: constant.  first NULL: none of it.
- */
+ * gate[t,h,1] union + gate[t,h,2] window; gate NULL: constant. */
 struct union_gates {
     const float *first, *gate;
     float constant[3];
@@ -39,23 +38,23 @@ struct union_work {
 };
 
 /* True when the kernels here take this call: bounded lists of whole units, no band. */
-bool sps_cuda_union_suits(struct sps_device *dev, const struct sps_shape *shape,
+bool sps_sm90_union_suits(struct sps_device *dev, const struct sps_shape *shape,
                           const struct sps_index *index, const struct sps_band *band,
                           const struct attend_args *a);
 
 /* Attend rows; a->at is filled.  gates NULL: over the index alone; else lse is left. */
-enum sps_status sps_cuda_union(struct sps_device *dev, const struct sps_shape *shape,
+enum sps_status sps_sm90_union(struct sps_device *dev, const struct sps_shape *shape,
                                const struct sps_index *index, int64_t window,
                                const struct union_gates *gates, struct sps_rows rows,
                                struct attend_args *a);
 
 /* w->entries and w->count of its tiles, from a->list; units: of the longest sequence. */
-cudaError_t sps_cuda_union_lists(const struct attend_args *a, const struct union_work *w,
+cudaError_t sps_sm90_union_lists(const struct attend_args *a, const struct union_work *w,
                                  int64_t units, cudaStream_t stream);
 
 typedef cudaError_t union_run(const struct attend_args *a, const struct union_work *w,
                               cudaStream_t stream);
-union_run sps_cuda_union_d64, sps_cuda_union_d128, sps_cuda_union_gated_d64,
-    sps_cuda_union_gated_d128;
+union_run sps_sm90_union_d64, sps_sm90_union_d128, sps_sm90_union_gated_d64,
+    sps_sm90_union_gated_d128;
 
 #endif

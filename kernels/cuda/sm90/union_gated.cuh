@@ -61,14 +61,14 @@ SPS_DEVICE void load_window(const struct attend_args *a, const struct union_work
 /* ---- consumers ---- */
 
 /* Keys [low, high) of the sequence that a thread's rows read; none without a row. */
-SPS_DEVICE struct unit_limits window_limits(const struct attend_args *a,
-                                            const struct row_tile *tile, int group)
+SPS_DEVICE struct key_limits window_limits(const struct attend_args *a,
+                                           const struct row_tile *tile, int wg)
 {
-    struct unit_limits limit;
+    struct key_limits limit;
 
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        struct union_row row = union_row_of(a, tile, group, i);
+        struct union_row row = union_row_of(a, tile, wg, i);
         int seen = geometry_visible(&a->at, &tile->seq, row.pos);
         limit.low[i] = row.pos - a->at.window + 1;
         limit.high[i] = row.place < 0 ? 0 : min(seen, row.pos + 1);
@@ -78,28 +78,28 @@ SPS_DEVICE struct unit_limits window_limits(const struct attend_args *a,
 
 template <typename T, int D, int STAGES>
 SPS_DEVICE void read_window(const struct attend_args *a, const struct row_tile *tile,
-                            uint32_t shared, int group, struct ring<STAGES> *ring,
+                            uint32_t shared, int wg, struct ring<STAGES> *ring,
                             float (&o)[D / 2], struct row_pair *sums)
 {
     using S = union_shape<D, STAGES>;
-    int tokens = UNION_ROWS / a->p, first = group * tokens;
+    int tokens = UNION_ROWS / a->p, first = wg * tokens;
     struct unit_range units = window_units(&a->at, &tile->seq, tile->token, tile->count),
                       own = window_units(&a->at, &tile->seq, tile->token + first,
                                          min(tile->count - first, tokens));
-    struct unit_limits row = window_limits(a, tile, group);
+    struct key_limits row = window_limits(a, tile, wg);
 
 #pragma unroll 1
-    for (int unit = units.from; unit < units.end; unit++, ring_next(ring)) {
+    for (int unit = units.from; unit < units.end; unit++) {
         ring_wait(ring);
         if (unit >= own.from && unit < own.end) {
             int base = unit * UNION_KEYS;
-            struct unit_limits limit = {{row.low[0] - base, row.low[1] - base},
-                                        {row.high[0] - base, row.high[1] - base}};
-            union_step<T, D, true>(o, sums, shared + group * S::q_bytes,
+            struct key_limits limit = {{row.low[0] - base, row.low[1] - base},
+                                       {row.high[0] - base, row.high[1] - base}};
+            union_step<T, D, true>(o, sums, shared + wg * S::q_bytes,
                                    shared + S::keys + ring->stage * S::stage, &limit,
                                    a->c);
         }
-        release_unit(ring);
+        ring_release(ring);
     }
 }
 
@@ -118,14 +118,8 @@ SPS_DEVICE void park_union(const struct attend_args *a, const struct union_gates
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         float scale = row_scale(sums, i, gate_of(gates, rows->place[i], 1));
-        if (rows->place[i] < 0)
-            continue;
-        float *to = a->o + rows->place[i] * a->dv + 2 * (threadIdx.x & 3);
-#pragma unroll
-        for (int j = 0; j < R / 4; j++)
-            if (8 * j < a->dv)
-                *(float2 *)(to + 8 * j) =
-                    make_float2(o[4 * j + 2 * i] * scale, o[4 * j + 2 * i + 1] * scale);
+        if (rows->place[i] >= 0)
+            write_row<false>(a, rows->place[i], o, i, scale);
     }
 }
 

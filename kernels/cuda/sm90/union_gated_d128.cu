@@ -1,7 +1,7 @@
 /* union_gated_d128.cu - NSA's gated sum over unions for heads of 65 to 128. */
 #include "kernels/cuda/sm90/union.cuh"
 
-cudaError_t sps_cuda_union_gated_d128(const struct attend_args *a,
+cudaError_t sps_sm90_union_gated_d128(const struct attend_args *a,
                                       const struct union_work *w, cudaStream_t stream)
 {
     return union_any<128, 5, true>(a, w, stream);

@@ -1,7 +1,7 @@
 /* union_gated_d64.cu - NSA's gated sum over unions for heads of at most 64. */
 #include "kernels/cuda/sm90/union.cuh"
 
-cudaError_t sps_cuda_union_gated_d64(const struct attend_args *a,
+cudaError_t sps_sm90_union_gated_d64(const struct attend_args *a,
                                      const struct union_work *w, cudaStream_t stream)
 {
     return union_any<64, 10, true>(a, w, stream);

@@ -57,10 +57,7 @@ static __global__ void __launch_bounds__(LISTS_THREADS)
     int number = w.first + blockIdx.x, tokens = UNION_ROWS / a.p;
     int64_t list = (int64_t)blockIdx.x * a.index_heads + blockIdx.y;
     struct union_entry *entries = w.entries + list * w.most;
-    struct row_tile tile = {geometry_find(&a.at, number), 0, 0, 0};
-
-    tile.token = (number - tile.seq.tile) * a.at.tokens;
-    tile.count = min(tile.seq.rows - tile.token, a.at.tokens);
+    struct row_tile tile = geometry_tile(&a.at, number);
     int count = (tile.seq.keys + 32 * UNION_KEYS - 1) / (32 * UNION_KEYS);
     int elements = tile.count * (int)a.width;
     int32_t *rank = (int32_t *)words + count;
@@ -94,7 +91,7 @@ static __global__ void __launch_bounds__(LISTS_THREADS)
     }
 }
 
-cudaError_t sps_cuda_union_lists(const struct attend_args *a, const struct union_work *w,
+cudaError_t sps_sm90_union_lists(const struct attend_args *a, const struct union_work *w,
                                  int64_t units, cudaStream_t stream)
 {
     dim3 grid((unsigned)w->tiles, (unsigned)a->index_heads);

@@ -5,14 +5,15 @@
 #define SPS_KERNELS_CUDA_SM90_UNION_TILE_CUH
 
 #include "kernels/cuda/sm90/hopper.cuh"
+#include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/union.h"
 
-enum { UNION_THREADS = 128 * (UNION_GROUPS + 1), UNION_READERS = 4 * UNION_GROUPS };
+enum { UNION_THREADS = 128 * (UNION_WGS + 1), UNION_READERS = 4 * UNION_WGS };
 enum { ENTRY_WORDS = sizeof(struct union_entry) / 4, ENTRY_BATCH = 32 / ENTRY_WORDS };
 
 /* Shared memory: Q, the ring of K and V, its entries, barriers. */
 template <int D, int STAGES> struct union_shape {
-    static constexpr int q_bytes = UNION_ROWS * D * 2, keys = UNION_GROUPS * q_bytes;
+    static constexpr int q_bytes = UNION_ROWS * D * 2, keys = UNION_WGS * q_bytes;
     static constexpr int k_bytes = UNION_KEYS * D * 2, stage = 2 * k_bytes;
     static constexpr int slots = keys + STAGES * stage;
     static constexpr int ring = slots + STAGES * (int)sizeof(struct union_entry);
@@ -34,9 +35,7 @@ SPS_DEVICE struct union_tile union_tile_of(const struct attend_args *a,
     int group = i / w->tiles, own = i - group * w->tiles, number = w->first + own;
     struct union_tile tile;
 
-    tile.rows.seq = geometry_find(&a->at, number);
-    tile.rows.token = (number - tile.rows.seq.tile) * a->at.tokens;
-    tile.rows.count = min(tile.rows.seq.rows - tile.rows.token, a->at.tokens);
+    tile.rows = geometry_tile(&a->at, number);
     tile.rows.head = group * a->p;
     int64_t list =
         (int64_t)own * a->index_heads + tile.rows.head * a->index_heads / (int)a->h;
@@ -70,11 +69,11 @@ struct union_row {
 };
 
 SPS_DEVICE struct union_row union_row_of(const struct attend_args *a,
-                                         const struct row_tile *tile, int group, int i)
+                                         const struct row_tile *tile, int wg, int i)
 {
     int lane = threadIdx.x & 31, tokens = UNION_ROWS / a->p;
     int r = (int)(threadIdx.x / 32 % 4) * 16 + lane / 4 + 8 * i, own = r / a->p;
-    int token = group * tokens + own;
+    int token = wg * tokens + own;
     bool valid = own < tokens && token < tile->count;
     struct union_row row;
 
@@ -93,13 +92,13 @@ struct union_rows {
 };
 
 SPS_DEVICE struct union_rows union_rows_of(const struct attend_args *a,
-                                           const struct row_tile *tile, int group)
+                                           const struct row_tile *tile, int wg)
 {
     struct union_rows rows;
 
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        struct union_row row = union_row_of(a, tile, group, i);
+        struct union_row row = union_row_of(a, tile, wg, i);
         rows.token[i] = row.token;
         rows.seen[i] = geometry_visible(&a->at, &tile->seq, row.pos);
         rows.place[i] = row.place;
@@ -107,31 +106,12 @@ SPS_DEVICE struct union_rows union_rows_of(const struct attend_args *a,
     return rows;
 }
 
-/* Keys [low, high) of a unit that each of a thread's rows reads; without LOW from 0. */
-struct unit_limits {
-    int low[2], high[2];
-};
-
-/* -inf where a row does not read. */
-template <bool LOW, int R>
-SPS_DEVICE void mask_limits(float (&s)[R], const struct unit_limits *limit)
-{
-    int column = 2 * (threadIdx.x & 3);
-
-#pragma unroll
-    for (int j = 0; j < R; j++) {
-        int key = j / 4 * 8 + (j & 1) + column, i = j >> 1 & 1;
-        if (key >= limit->high[i] || (LOW && key < limit->low[i]))
-            s[j] = -INFINITY;
-    }
-}
-
-template <bool LOW> SPS_DEVICE bool reads_any(const struct unit_limits *limit, int i)
+template <bool LOW> SPS_DEVICE bool reads_any(const struct key_limits *limit, int i)
 {
     return limit->high[i] > 0 && (!LOW || limit->low[i] < UNION_KEYS);
 }
 
-template <bool LOW> SPS_DEVICE bool reads_whole(const struct unit_limits *limit, int i)
+template <bool LOW> SPS_DEVICE bool reads_whole(const struct key_limits *limit, int i)
 {
     return limit->high[i] >= UNION_KEYS && (!LOW || limit->low[i] <= 0);
 }
@@ -139,7 +119,7 @@ template <bool LOW> SPS_DEVICE bool reads_whole(const struct unit_limits *limit,
 /* P of one unit: s becomes probabilities, o is rescaled where a row's maximum grew. */
 template <typename T, bool LOW, int R, int RO>
 SPS_DEVICE void union_softmax(float (&s)[R], uint32_t (&p)[R / 2], float (&o)[RO],
-                              struct row_pair *sums, const struct unit_limits *limit,
+                              struct row_pair *sums, const struct key_limits *limit,
                               float c)
 {
     float factor[2];
@@ -165,7 +145,7 @@ SPS_DEVICE void union_softmax(float (&s)[R], uint32_t (&p)[R / 2], float (&o)[RO
 /* A warpgroup's rows, Q at `q`, meet the unit whose K and V stand at `keys`. */
 template <typename T, int D, bool LOW>
 SPS_DEVICE void union_step(float (&o)[D / 2], struct row_pair *sums, uint32_t q,
-                           uint32_t keys, const struct unit_limits *limit, float c)
+                           uint32_t keys, const struct key_limits *limit, float c)
 {
     float s[UNION_KEYS / 2];
     uint32_t p[UNION_KEYS / 4];
@@ -177,22 +157,6 @@ SPS_DEVICE void union_step(float (&o)[D / 2], struct row_pair *sums, uint32_t q,
     issue_pv<T, D, UNION_KEYS>(o, p, keys + UNION_KEYS * D * 2);
     wgmma_wait<0>();
     hold(o);
-}
-
-/* One warp's end of a unit. */
-template <int STAGES> SPS_DEVICE void release_unit(const struct ring<STAGES> *ring)
-{
-    __syncwarp();
-    if ((threadIdx.x & 31) == 0)
-        barrier_arrive(ring_empty(ring));
-}
-
-template <int R> SPS_DEVICE void start_rows(float (&o)[R], struct row_pair *sums)
-{
-    *sums = {{-INFINITY, -INFINITY}, {0, 0}};
-#pragma unroll
-    for (int j = 0; j < R; j++)
-        o[j] = 0;
 }
 
 /* What row i of o is multiplied by to weigh `weight`; 0 where it read nothing. */
