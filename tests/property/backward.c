@@ -59,11 +59,8 @@ static const struct setting {
     {"oracle_topp", {{"block", "8"}, {"p", "0.7"}}, false, false},
     {"oracle_topp", {{"block", "16"}, {"p", "0.9"}, {"share", "group"}}, false, false},
     {"dsa", {{"topk", "12"}}, false, false},
-    {"dsa", {{"topk", "300"}}, false, false},
-    {"msa", {{"block", "8"}, {"topk", "3"}}, false, false},
     {"msa", {{"block", "32"}, {"topk", "2"}}, false, false},
     {"quest", {{"page", "4"}, {"topk", "5"}}, false, false},
-    {"quest", {{"page", "16"}, {"topk", "2"}}, false, false},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
