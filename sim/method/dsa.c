@@ -11,7 +11,8 @@ static const struct sps_option table[] = {
     {0},
 };
 
-/* One choice serves all heads: every visible key is scored once, whatever h is. */
+/* One choice serves all heads: every visible key is scored once, whatever h is.  The
+ * indexer gets no gradient. */
 static struct sps_cost score_cost(const struct sps_plan *plan)
 {
     const struct sps_problem *p = plan->problem;
@@ -19,6 +20,8 @@ static struct sps_cost score_cost(const struct sps_plan *plan)
     double bytes = (double)sps_dtype_size(p->dtype), t = (double)p->shape.t;
     double pairs = sps_shape_pairs(&p->shape);
 
+    if (p->backward)
+        return (struct sps_cost){0};
     return (struct sps_cost){.flops = 2 * heads * (size + 1) * pairs,
                              .bytes = bytes * size * (t * heads + pairs) +
                                       t * heads * (double)sizeof(float)};
@@ -38,6 +41,7 @@ static enum sps_status plan(struct sps_plan *plan)
     SPS_NEED(plan->dev, indexer);
     SPS_NEED(plan->dev, topk);
     SPS_NEED(plan->dev, attend);
+    SPS_NEED_BACKWARD(plan, attend_backward);
     SPS_TRY(sps_select_check(plan));
     if (!plan->problem->extra.q_idx.data)
         return sps_fail(SPS_ENOTSUP,
@@ -68,5 +72,6 @@ const struct sps_method sps_method_dsa = {
     .plan = plan,
     .select = select,
     .attend = sps_select_attend,
+    .backward = sps_select_backward,
     .cost = cost,
 };

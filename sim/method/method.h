@@ -9,7 +9,8 @@
  *   select  device: which units rows [begin, end) will read.  NULL: no index.
  *   attend  device: their output, from what was selected and no more.
  *   backward  device: after a whole pass, what these rows add to the gradients of q, k, v
- *           given that of the output.  Selection carries none.  NULL: no backward pass.
+ *           given that of the output.  Selection carries none; packed lists of these rows
+ *           are selected again before it.  NULL: no backward pass.
  *   backward_end  device: once after all rows, what the shared work passes on.
  *
  * To add one: write sim/method/NAME.c and its line in sim/method/method.c

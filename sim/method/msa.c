@@ -13,13 +13,16 @@ static const struct sps_option table[] = {
     {0},
 };
 
-/* Every query head meets every visible key: the scores cost half of full attention. */
+/* Every query head meets every visible key: the scores cost half of full attention;
+ * they carry no gradient. */
 static struct sps_cost score_cost(const struct sps_plan *plan)
 {
     const struct sps_shape *s = &plan->problem->shape;
     double size = (double)sps_dtype_size(plan->problem->dtype), dk = (double)s->dk;
     double pairs = sps_shape_pairs(s);
 
+    if (plan->problem->backward)
+        return (struct sps_cost){0};
     return (struct sps_cost){.flops = 2 * dk * pairs * (double)s->h,
                              .bytes = size * dk *
                                       ((double)(s->t * s->h) + pairs * (double)s->g)};
@@ -39,6 +42,7 @@ static enum sps_status plan(struct sps_plan *plan)
     SPS_NEED(plan->dev, block_max);
     SPS_NEED(plan->dev, topk);
     SPS_NEED(plan->dev, attend);
+    SPS_NEED_BACKWARD(plan, attend_backward);
     SPS_TRY(sps_select_check(plan));
     sps_select_plan(plan, plan->problem->shape.g,
                     (struct sps_rule){.block = o->block, .count = o->topk, .local = 1});
@@ -67,5 +71,6 @@ const struct sps_method sps_method_msa = {
     .plan = plan,
     .select = select,
     .attend = sps_select_attend,
+    .backward = sps_select_backward,
     .cost = cost,
 };

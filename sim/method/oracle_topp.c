@@ -38,6 +38,7 @@ static enum sps_status plan(struct sps_plan *plan)
     SPS_NEED(plan->dev, mass);
     SPS_NEED(plan->dev, topp);
     SPS_NEED(plan->dev, attend);
+    SPS_NEED_BACKWARD(plan, attend_backward);
     SPS_TRY(sps_select_check(plan));
     sps_select_plan(plan, o->share == SPS_SHARE_GROUP ? s->g : s->h,
                     (struct sps_rule){.block = o->block, .count = blocks, .local = 1});
@@ -73,5 +74,6 @@ const struct sps_method sps_method_oracle_topp = {
     .plan = plan,
     .select = select,
     .attend = sps_select_attend,
+    .backward = sps_select_backward,
     .cost = cost,
 };

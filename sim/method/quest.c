@@ -16,13 +16,15 @@ static const struct sps_option table[] = {
 };
 
 /* Two comparisons a number of k, of the pages it makes; largest and smallest are
- * written. */
+ * written, and carry no gradient. */
 static struct sps_cost range_cost(const struct sps_plan *plan)
 {
     const struct sps_shape *s = &plan->problem->shape;
     double made = (double)(plan->made * s->g * s->dk);
     double keys = made * (double)plan->by.l, ranges = 2 * made;
 
+    if (plan->problem->backward)
+        return (struct sps_cost){0};
     return (struct sps_cost){.flops = 2 * keys,
                              .bytes =
                                  keys * (double)sps_dtype_size(plan->problem->dtype) +
@@ -49,6 +51,7 @@ static enum sps_status plan(struct sps_plan *plan)
     SPS_NEED(plan->dev, key_bound);
     SPS_NEED(plan->dev, topk);
     SPS_NEED(plan->dev, attend);
+    SPS_NEED_BACKWARD(plan, attend_backward);
     SPS_TRY(sps_select_check(plan));
     SPS_TRY(sps_compress_plan(plan, o->page, o->page));
     sps_select_plan(plan, s->h,
@@ -112,6 +115,7 @@ const struct sps_method sps_method_quest = {
     .begin = begin,
     .select = select,
     .attend = sps_select_attend,
+    .backward = sps_select_backward,
     .cost = cost,
     .peek = peek,
 };

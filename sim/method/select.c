@@ -200,7 +200,7 @@ struct sps_cost sps_cost_score(const struct sps_plan *plan, double pairs)
     const struct sps_shape *s = &plan->problem->shape;
     double size = (double)sps_dtype_size(plan->problem->dtype);
 
-    if (plan->problem->backward)
+    if (plan->problem->backward && !plan->packed)
         return (struct sps_cost){0};
     return (struct sps_cost){
         .flops = 2 * (double)s->dk * pairs,

@@ -53,7 +53,8 @@ enum sps_status sps_band_backward(struct sps_call *call, enum sps_stage stage,
 
 /* Cost of a stage that multiplies `pairs` (query head, key) pairs by k and v, and
  * of one that only scores them.  When a backward pass is wanted: its five products, and
- * nothing, because scores carry no gradient. */
+ * nothing, because scores carry no gradient; forward's where lists are packed, which are
+ * selected again. */
 struct sps_cost sps_cost_attend(const struct sps_plan *plan, double pairs);
 struct sps_cost sps_cost_score(const struct sps_plan *plan, double pairs);
 

@@ -193,11 +193,32 @@ enum sps_status sps_pass_run(struct sps_pass *pass, struct sps_trace *trace)
     return SPS_OK;
 }
 
+enum sps_status sps_pass_attend(struct sps_pass *pass)
+{
+    const struct sps_plan *plan = &pass->plan;
+    int64_t t = plan->problem->shape.t;
+
+    for (int64_t r = 0; r < t; r += pass->chunk)
+        SPS_TRY(plan->method->attend(
+            &pass->call,
+            (struct sps_rows){r, r + pass->chunk < t ? r + pass->chunk : t}));
+    return SPS_OK;
+}
+
+/* Packed lists of the other chunks were overwritten. */
+static enum sps_status back_rows(struct sps_pass *pass, struct sps_rows rows)
+{
+    if (pass->plan.packed)
+        SPS_TRY(pass->plan.method->select(&pass->call, rows));
+    return pass->plan.method->backward(&pass->call, rows);
+}
+
 enum sps_status sps_pass_backward(struct sps_pass *pass, struct sps_trace *trace)
 {
     const struct sps_plan *plan = &pass->plan;
     struct sps_call *call = &pass->call;
-    int64_t t = plan->problem->shape.t, step = step_rows(plan);
+    int64_t t = plan->problem->shape.t,
+            step = plan->packed ? pass->chunk : step_rows(plan);
 
     if (!plan->problem->backward || !call->d_o)
         return sps_fail(SPS_EINVAL, "%s: backward without a gradient of the output",
@@ -210,7 +231,7 @@ enum sps_status sps_pass_backward(struct sps_pass *pass, struct sps_trace *trace
         struct sps_rows rows = {r, r + step < t ? r + step : t};
         if (interrupted)
             return sps_fail(SPS_EINTERRUPTED, "interrupted");
-        SPS_TRY(plan->method->backward(call, rows));
+        SPS_TRY(back_rows(pass, rows));
     }
     return plan->method->backward_end ? plan->method->backward_end(call) : SPS_OK;
 }

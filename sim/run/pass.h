@@ -29,9 +29,14 @@ void sps_pass_use(struct sps_pass *pass, const struct sps_problem *problem);
 /* Run all rows once.  trace: per-stage seconds are added up there, or NULL. */
 enum sps_status sps_pass_run(struct sps_pass *pass, struct sps_trace *trace);
 
+/* Attend again after sps_pass_run(), over what call.index holds by now: lists of all
+ * rows, of the planned block and heads, whose memory may be the caller's for that while.
+ */
+enum sps_status sps_pass_attend(struct sps_pass *pass);
+
 /* The gradients of call.o's inputs, given call.d_o, after sps_pass_run() of a problem
  * with `backward` set: call.dq, dk, dv and what the method's peek() names.  Again and
- * again. */
+ * again.  Packed lists are selected again, chunk by chunk. */
 enum sps_status sps_pass_backward(struct sps_pass *pass, struct sps_trace *trace);
 
 /* Copy the output [t,h,dv] and the index of a finished pass to host memory;

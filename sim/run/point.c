@@ -286,7 +286,7 @@ static enum sps_status look_at(struct work *w, struct sps_outcome *out,
 static enum sps_status pass_back(struct work *w, struct sps_outcome *out)
 {
     memcpy(out->note, w->pass.plan.note, sizeof out->note);
-    SPS_TRY(sps_pass_index(&w->pass, &w->index));
+    SPS_TRY(sps_pass_index_rows(&w->pass, NULL, 0, &w->index));
     return sps_pass_backward(&w->pass, NULL);
 }
 

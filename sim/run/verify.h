@@ -2,7 +2,8 @@
  *
  * The file names its method in the metadata key `kind` and its options by their
  * golden names (docs/methods.md, golden files).  Outputs are checked twice: on the file's
- * own selection, every row; end to end, on every row whose selection agrees.
+ * own selection, every row; end to end, on every row whose selection agrees.  So are
+ * gradients, end to end where every selection agrees.
  */
 #ifndef SPS_SIM_RUN_VERIFY_H
 #define SPS_SIM_RUN_VERIFY_H

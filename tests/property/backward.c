@@ -56,6 +56,11 @@ static const struct setting {
     {"random", {{"block", "1"}, {"topk", "9"}, {"share", "group"}}, false, false},
     {"random", {{"block", "6"}, {"topk", "9"}}, false, false},
     {"oracle_topk", {{"block", "300"}, {"topk", "2"}, {"share", "group"}}, false, false},
+    {"oracle_topp", {{"block", "8"}, {"p", "0.7"}}, false, false},
+    {"oracle_topp", {{"block", "16"}, {"p", "0.9"}, {"share", "group"}}, false, false},
+    {"dsa", {{"topk", "12"}}, false, false},
+    {"msa", {{"block", "32"}, {"topk", "2"}}, false, false},
+    {"quest", {{"page", "4"}, {"topk", "5"}}, false, false},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
@@ -144,9 +149,12 @@ static void shrink(struct problem *p)
     p->in.q.dim[0] = p->shape.t, p->in.q.dim[2] = p->shape.dk;
     p->in.k.dim[0] = p->shape.s, p->in.k.dim[2] = p->shape.dk;
     p->in.v.dim[0] = p->shape.s, p->in.v.dim[2] = p->shape.dv;
-    const struct sps_tensor *in[] = {&p->in.q, &p->in.k, &p->in.v};
-    for (int i = 0; i < 3; i++) {
-        struct sps_tensor *x = (struct sps_tensor *)in[i];
+    p->q_idx.dim[0] = p->w_idx.dim[0] = p->shape.t;
+    p->k_idx.dim[0] = p->shape.s;
+    struct sps_tensor *const in[] = {&p->in.q,  &p->in.k,  &p->in.v,
+                                     &p->q_idx, &p->k_idx, &p->w_idx};
+    for (int i = 0; i < 6; i++) {
+        struct sps_tensor *x = in[i];
         free(x->data);
         draw(p->seed, (uint64_t)(60 + i), x->dim[0], x->dim[1], x->dim[2], 1, x);
     }
@@ -181,6 +189,9 @@ static void make_problem(struct run *run, uint64_t seed)
     draw(seed, STREAM_D_O, run->input.shape.t, run->input.shape.h, run->input.shape.dv, 1,
          &run->d_o);
     run->input.extra.d_o = run->d_o;
+    run->input.extra.q_idx = run->problem.q_idx;
+    run->input.extra.k_idx = run->problem.k_idx;
+    run->input.extra.w_idx = run->problem.w_idx;
 }
 
 static bool run_both(struct run *run)
@@ -255,30 +266,36 @@ static double loss(const struct run *run)
     return sum;
 }
 
-/* Forward again, over the lists of `index`. */
-static bool forward_held(struct run *run, const int32_t *list)
+/* Backward in two ranges of rows, over the lists that are there. */
+static bool backward_ranges(struct run *run, int64_t cut)
 {
     struct sps_call *call = &run->pass.call;
-    int64_t lists = call->index.t * call->index.heads * call->index.width;
+    const struct sps_method *m = run->pass.plan.method;
 
-    if (sps_pass_run(&run->pass, NULL) != SPS_OK)
-        return false;
-    if (!call->index.list)
-        return true;
-    memcpy(call->index.list, list, (size_t)lists * sizeof *list);
-    return run->pass.plan.method->attend(call, (struct sps_rows){0, call->index.t}) ==
-           SPS_OK;
+    for (int i = 0; i < GRADIENTS; i++) {
+        struct sps_tensor x = gradient(run, (enum gradient)i);
+        if (x.data)
+            memset(x.data, 0, sps_tensor_bytes(&x));
+    }
+    if (call->gradients)
+        memset(call->gradients, 0, run->pass.plan.gradient_bytes);
+    return m->backward(call, (struct sps_rows){0, cut}) == SPS_OK &&
+           m->backward(call, (struct sps_rows){cut, run->input.shape.t}) == SPS_OK &&
+           (!m->backward_end || m->backward_end(call) == SPS_OK);
 }
 
-static int32_t *copy_lists(const struct run *run)
+/* Forward again, and backward where wanted, over the lists of `index`. */
+static bool run_held(struct run *run, const struct sps_index *index, bool backward)
 {
-    const struct sps_index *index = &run->pass.call.index;
-    int64_t lists = index->t * index->heads * index->width;
-    int32_t *list = (int32_t *)problem_floats(lists + 1);
+    struct sps_call *call = &run->pass.call;
+    struct sps_index chosen = call->index;
+    bool ok = sps_pass_run(&run->pass, NULL) == SPS_OK;
 
-    if (index->list)
-        memcpy(list, index->list, (size_t)lists * sizeof *list);
-    return list;
+    call->index = *index;
+    ok = ok && sps_pass_attend(&run->pass) == SPS_OK;
+    ok = ok && (!backward || backward_ranges(run, 0));
+    call->index = chosen;
+    return ok;
 }
 
 static double norm(const struct sps_tensor *x)
@@ -293,7 +310,8 @@ static double norm(const struct sps_tensor *x)
 /* One tensor, moved by +-1/64 of its size along a random direction: the loss must change
  * by what the gradient says, to 2e-3 of what a random direction changes it by on average.
  */
-static bool slope_fits(struct run *run, enum gradient which, const int32_t *list)
+static bool slope_fits(struct run *run, enum gradient which,
+                       const struct sps_index *index)
 {
     struct sps_tensor x = input_of(run, which), dx = gradient(run, which);
     int64_t n = sps_tensor_count(&x);
@@ -311,7 +329,7 @@ static bool slope_fits(struct run *run, enum gradient which, const int32_t *list
     for (int sign = -1; sign <= 1; sign += 2) {
         for (int64_t i = 0; i < n; i++)
             at[i] = sign > 0 ? was[i] + step * u[i] : was[i] - step * u[i];
-        ok = ok && forward_held(run, list);
+        ok = ok && run_held(run, index, false);
         change += sign * loss(run);
     }
     memcpy(at, was, (size_t)n * sizeof *was);
@@ -326,13 +344,13 @@ static bool slope_fits(struct run *run, enum gradient which, const int32_t *list
 
 static bool slopes_fit(struct run *run)
 {
-    int32_t *list = copy_lists(run);
-    bool ok = true;
+    struct sps_index index;
+    bool ok = sps_pass_index(&run->pass, &index) == SPS_OK;
 
     for (int i = 0; i < GRADIENTS; i++)
         if (input_of(run, (enum gradient)i).data && gradient(run, (enum gradient)i).data)
-            ok = slope_fits(run, (enum gradient)i, list) && ok;
-    free(list);
+            ok = slope_fits(run, (enum gradient)i, &index) && ok;
+    sps_pass_index_free(&index);
     return ok;
 }
 
@@ -360,10 +378,11 @@ static bool near(const struct sps_tensor *a, const struct sps_tensor *b)
 static bool agrees_with_ref(struct run *run)
 {
     struct run ref;
-    bool ok = run_open(run->setting, "ref", run->problem.seed, &ref);
-    int32_t *list = copy_lists(&ref);
+    struct sps_index index = {0};
+    bool ok = run_open(run->setting, "ref", run->problem.seed, &ref) &&
+              sps_pass_index(&ref.pass, &index) == SPS_OK;
 
-    ok = ok && forward_held(run, list) && sps_pass_backward(&run->pass, NULL) == SPS_OK;
+    ok = ok && run_held(run, &index, true);
     for (int i = 0; ok && i < DPE_K; i++) {
         struct sps_tensor a = gradient(&ref, (enum gradient)i);
         struct sps_tensor b = gradient(run, (enum gradient)i);
@@ -371,7 +390,7 @@ static bool agrees_with_ref(struct run *run)
         if (!ok)
             printf("# %s\n", name_of[i]);
     }
-    free(list);
+    sps_pass_index_free(&index);
     run_close(&ref);
     return ok;
 }
@@ -452,23 +471,10 @@ static void test_threads(void)
 /* Rows in two ranges add up to the whole. */
 static bool ranges_add_up(struct run *run)
 {
-    struct sps_call *call = &run->pass.call;
-    const struct sps_method *m = run->pass.plan.method;
-    int64_t t = run->input.shape.t, cut = t * 3 / 7, count;
+    int64_t count;
     float *whole = copy_gradients(run, &count);
     struct sps_tensor a = sps_tensor_view(whole, SPS_F32, count, 1, 1, 1);
-    bool ok = true;
-
-    for (int i = 0; i < GRADIENTS; i++) {
-        struct sps_tensor x = gradient(run, (enum gradient)i);
-        if (x.data)
-            memset(x.data, 0, sps_tensor_bytes(&x));
-    }
-    if (call->gradients)
-        memset(call->gradients, 0, run->pass.plan.gradient_bytes);
-    ok = m->backward(call, (struct sps_rows){0, cut}) == SPS_OK &&
-         m->backward(call, (struct sps_rows){cut, t}) == SPS_OK &&
-         (!m->backward_end || m->backward_end(call) == SPS_OK);
+    bool ok = backward_ranges(run, run->input.shape.t * 3 / 7);
     struct sps_tensor b =
         sps_tensor_view(copy_gradients(run, &count), SPS_F32, count, 1, 1, 1);
     ok = ok && near(&a, &b);
@@ -482,12 +488,65 @@ static void test_ranges(void)
     for_all(ranges_add_up, 0, 8, 4);
 }
 
+/* Packed lists stand one chunk at a time and are selected again: gradients are those of
+ * lists that all stand there. */
+static bool chunks_add_up(struct run *run)
+{
+    int64_t count;
+    float *whole = copy_gradients(run, &count);
+    struct sps_tensor a = sps_tensor_view(whole, SPS_F32, count, 1, 1, 1);
+
+    if (run->pass.chunk > 7)
+        run->pass.chunk = 7;
+    bool ok = run_both(run);
+    struct sps_tensor b =
+        sps_tensor_view(copy_gradients(run, &count), SPS_F32, count, 1, 1, 1);
+    ok = ok && near(&a, &b);
+    free(whole);
+    free(b.data);
+    return ok;
+}
+
+static void test_chunks(void)
+{
+    for_all(chunks_add_up, 0, 8, 4);
+}
+
+/* Choosing costs nothing backward, but for packed lists, which are chosen again.  nsa and
+ * the dense methods have no stage that only chooses. */
+static bool choice_is_free(struct run *run)
+{
+    const struct sps_plan *plan = &run->pass.plan;
+    const struct sps_cost *cost = plan->cost;
+    struct sps_problem forward = run->input;
+    struct sps_plan other;
+
+    if (strcmp(plan->method->name, "nsa") == 0)
+        return true;
+    forward.backward = false;
+    bool ok =
+        sps_plan_make(plan->method, plan->options, &forward, plan->dev, &other) == SPS_OK;
+    const struct sps_cost *score = &other.cost[SPS_STAGE_SCORE];
+    ok = ok && cost[SPS_STAGE_COMPRESS].flops == 0 && cost[SPS_STAGE_COMPRESS].bytes == 0;
+    ok = ok && cost[SPS_STAGE_SCORE].flops == (plan->packed ? score->flops : 0) &&
+         cost[SPS_STAGE_SCORE].bytes == (plan->packed ? score->bytes : 0);
+    sps_plan_free(&other);
+    return ok;
+}
+
+static void test_cost(void)
+{
+    for_all(choice_is_free, 0, 0, SEEDS);
+}
+
 /* Keys, values and d_o past position `cut` of every sequence become huge. */
 static void poison(struct run *run, int64_t cut)
 {
     const struct sps_shape *s = &run->input.shape;
     int64_t dk = s->g * s->dk, dv = s->g * s->dv, d_o = s->h * s->dv;
     float *k = run->input.in.k.data, *v = run->input.in.v.data, *grad = run->d_o.data;
+    float *k_idx = run->problem.k_idx.data;
+    int64_t di = run->problem.k_idx.dim[2];
 
     for (int64_t n = 0; n < s->n; n++)
         for (int64_t j = s->cu_k[n] + cut + 1; j < s->cu_k[n + 1]; j++) {
@@ -495,6 +554,8 @@ static void poison(struct run *run, int64_t cut)
                 k[j * dk + i] = i & 1 ? 1e4f : -1e4f;
             for (int64_t i = 0; i < dv; i++)
                 v[j * dv + i] = i & 1 ? -1e4f : 1e4f;
+            for (int64_t i = 0; i < di; i++)
+                k_idx[j * di + i] = i & 1 ? 1e4f : -1e4f;
         }
     for (int64_t r = 0; r < s->t; r++)
         for (int64_t i = 0;
@@ -702,6 +763,8 @@ static const struct tap_test tests[] = {
     {"rows that see nothing get nothing", test_empty},
     {"thread count and repetition change no bit", test_threads},
     {"ranges of rows add up to the whole", test_ranges},
+    {"chunks of packed lists add up to the whole", test_chunks},
+    {"choosing costs nothing but for packed lists", test_cost},
     {"the future changes no bit of dq", test_future},
     {"other rows change no bit of dq", test_neighbours},
     {"dpe is 0", test_positions},
