@@ -59,7 +59,7 @@ for c in phase label status n_rows n t s density_flops flops flops_dense; do
 done
 # Pages change where keys lie, and no figure but times.
 $sparsescope run tiny.yaml -o pages -q --backend cpu --set 'phases=[decode, backward]' --set 'methods=[{method: moba, block: 32, topk: 2}]' --set 'data[0].cache=[contiguous, paged]' $batch; echo "exit $?"
-for c in phase data_label cache status reason recall_mass error_rel_l2 flops bytes; do
+for c in phase data_label cache status reason recall_mass flops bytes; do
     columns $c pages/results.csv | tr '\r\n' '  '; echo
 done
 $sparsescope run tiny.yaml --dry-run --backend ref --set phases=decode --set 'methods[1].topk=2' $batch | awk '{ $NF = ""; print }'
