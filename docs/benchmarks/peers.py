@@ -11,6 +11,7 @@ l = stride = block = 64, an easier problem than l 32, stride 16) and MoBA, whose
 parts run on PyTorch's copy of that kernel; native-sparse-attention-pytorch's selected attention.
 """
 import csv
+import importlib.machinery
 import importlib.metadata
 import sys
 import types
@@ -39,6 +40,7 @@ def lend_flash_attn():
     top, inner = types.ModuleType("flash_attn"), types.ModuleType("flash_attn.flash_attn_interface")
     top.flash_attn_varlen_func = lambda *a, **k: flash_varlen(*a, **k)[0]
     top.flash_attn_func = None
+    top.__spec__ = importlib.machinery.ModuleSpec("flash_attn", None)
     inner._flash_attn_varlen_forward = lambda **k: (*flash_varlen(**k), None, None)
     inner._flash_attn_varlen_backward = None
     sys.modules["flash_attn"], sys.modules["flash_attn.flash_attn_interface"] = top, inner
