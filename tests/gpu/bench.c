@@ -371,6 +371,8 @@ int main(int argc, char **argv)
     for (int64_t n = 8192; n <= 65536 && (all || strcmp(what, "dense") == 0); n *= 2)
         dense(n, 64, 4, 128, 128);
     if (all || strcmp(what, "dense") == 0) {
+        dense(8192, 16, 16, 128, 128);
+        dense(16384, 16, 16, 128, 128);
         dense(16384, 64, 4, 64, 64);
         dense(16384, 32, 4, 192, 128);
         dense(16384, 32, 4, 256, 256);
@@ -380,6 +382,8 @@ int main(int argc, char **argv)
         nsa(65536, 32, 8);
         nsa(16384, 64, 4);
         nsa(8192, 64, 4);
+        nsa(8192, 16, 16);
+        nsa(65536, 16, 16);
     }
     if (all || strcmp(what, "moba") == 0) {
         moba(65536, 16, 16, 512, 8);

@@ -290,7 +290,6 @@ SPS_DEVICE void attend_tiles(const struct attend_args *a, const struct gather_wo
         finish_rows(o, &rows, a, from.note, w->heads, factor);
         named_sync(1 + wg, 128); /* all four warps have read Q */
         store_partials<D>(o, factor, from.q, from.note, a->dv, (__half *)w->partial);
-        __syncwarp();
         warp_arrive(from.empty);
     }
 }

@@ -133,9 +133,10 @@ template <int STAGES> SPS_DEVICE void ring_wait(const struct ring<STAGES> *r)
     barrier_wait(ring_full(r), r->phase);
 }
 
-/* One arrival a warp: its lane 0's. */
+/* One arrival a warp, after all its lanes: its lane 0's. */
 SPS_DEVICE void warp_arrive(uint32_t barrier)
 {
+    __syncwarp();
     if ((threadIdx.x & 31) == 0)
         barrier_arrive(barrier);
 }

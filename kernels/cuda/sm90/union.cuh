@@ -115,7 +115,6 @@ SPS_DEVICE void read_union(const struct attend_args *a, const struct union_tile 
             union_step<T, D, false>(o, sums, at + wg * S::q_bytes,
                                     at + S::keys + ring->stage * S::stage, &limit, a->c);
         }
-        __syncwarp(); /* all lanes have read the entry */
         ring_release(ring);
     }
 }
