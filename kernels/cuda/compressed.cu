@@ -163,6 +163,8 @@ static enum sps_status select_fused(const struct job *job, const struct sps_rule
     struct score_source from = source_of(job);
 
     a.attend = attend_args_of(job, o);
+    if (job->by->rounded != SPS_F32)
+        a.attend.k_low = NULL; /* the high term holds such a key */
     a.sums = job->sums;
     sps_cuda_topk_fill(job->dev, rule, &from, index, &a.choose);
     return sps_sm90_compressed(job->dev, job->shape, job->by, rows, job->columns, &a);
@@ -200,7 +202,8 @@ sps_cuda_compressed_select(struct sps_device *dev, const struct sps_shape *shape
     SPS_TRY(sps_check_strides(by, rule->block));
     SPS_TRY(sps_check_rule(rule, index));
     measure(&job);
-    job.fused = sps_sm90_compressed_bytes(dev, shape, q->dtype, rule->block, job.columns);
+    job.fused =
+        sps_sm90_compressed_bytes(dev, shape, by, q->dtype, rule->block, job.columns);
     SPS_TRY(prepare(&job, rows, lse));
     SPS_TRY(sps_cuda_topk_begin(dev));
     if (job.fused > 0)

@@ -93,10 +93,15 @@ SPS_DEVICE float score_of(const struct score_source *from, int64_t list, int b, 
     if (from->window == 0)
         return b < seen ? x[b] : 0;
     int window = (int)from->window, block = (int)from->block, first = b * block;
-    if (window == 2 && block == 4 && b > 0 &&
-        first + 3 < seen) /* the paper's 32, 16, 64 */
-        return 2 * (x[first] + x[first + 1] + x[first + 2]) +
-               (x[first - 1] + x[first + 3]);
+    if (window == 2 && block == 4) { /* the paper's 32, 16, 64 */
+        float y[5];
+#pragma unroll
+        for (int i = 0; i < 5; i++) {
+            int m = first - 1 + i;
+            y[i] = m >= 0 && m < seen ? x[m] : 0;
+        }
+        return 2 * (y[1] + y[2] + y[3]) + (y[0] + y[4]);
+    }
     int m = first - window + 1 > 0 ? first - window + 1 : 0;
     int end = first + block < seen ? first + block : seen;
     float sum = 0;

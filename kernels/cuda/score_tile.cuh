@@ -74,11 +74,16 @@ SPS_DEVICE void put(float *to, float x, bool add)
     *to = add ? *to + x : x;
 }
 
-/* One row of BN / 8 x 2 values a thread, summed over the heads among the warp's rows
- * (lg of the row bits) and written: after each halving a lane keeps half the columns. */
-template <int BN>
-SPS_DEVICE void write_group(float *v, int lg, float *out, bool valid, int columns,
-                            bool add)
+/* Row bits over which a warp's lanes hold a token: at most those of the 8 rows apart. */
+SPS_DEVICE int lane_rows(int lg)
+{
+    return lg < 3 ? lg : 3;
+}
+
+/* One row of BN / 8 x 2 values a thread, summed over the heads among the warp's rows (lg
+ * of the row bits): after each halving a lane keeps half of the columns.  Returns the
+ * first value kept, of BN / 4 >> lane_rows(lg). */
+template <int BN> SPS_DEVICE int sum_group(float *v, int lg)
 {
     constexpr int n0 = BN / 4;
     int lane = threadIdx.x & 31, from = 0;
@@ -98,6 +103,17 @@ SPS_DEVICE void write_group(float *v, int lg, float *out, bool valid, int column
             }
         from += upper ? half : 0;
     }
+    return from;
+}
+
+/* sum_group() and write. */
+template <int BN>
+SPS_DEVICE void write_group(float *v, int lg, float *out, bool valid, int columns,
+                            bool add)
+{
+    constexpr int n0 = BN / 4;
+    int lane = threadIdx.x & 31, from = sum_group<BN>(v, lg);
+
     if (lg >= 3) {
 #pragma unroll
         for (int i = 0; i < n0 / 8; i++) {

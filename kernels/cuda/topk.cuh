@@ -28,11 +28,12 @@ struct list_view {
     int visible, seen; /* blocks; compressed keys */
 };
 
-SPS_DEVICE uint32_t key_of(const struct topk_args *a, const struct list_view *view, int b)
+/* The key of block b with score x: 0 where it is not visible.  A NaN is reported. */
+SPS_DEVICE uint32_t key_of(const struct topk_args *a, const struct list_view *view, int b,
+                           float x)
 {
     if (b >= view->visible)
         return 0;
-    float x = score_of(&a->from, view->scores, b, view->seen);
     if (isnan(x))
         atomicMin(a->fault, (unsigned long long)view->list);
     return b < a->init || b >= view->visible - a->local ? ~0u : order_of(x);
@@ -43,6 +44,7 @@ template <int HELD> SPS_DEVICE uint32_t find_least(const uint32_t *key, int keep
 {
     uint32_t least = 0;
 
+#pragma unroll 1
     for (int bit = 31; bit >= 0; bit--) {
         uint32_t wish = least | 1u << bit;
         int found = 0;
@@ -53,6 +55,17 @@ template <int HELD> SPS_DEVICE uint32_t find_least(const uint32_t *key, int keep
             least = wish;
     }
     return least;
+}
+
+/* The keep-th largest of the lanes' keys, of which `keep` at least are not 0. */
+SPS_DEVICE uint32_t find_lane(uint32_t key, int keep)
+{
+    int above = 0;
+
+#pragma unroll
+    for (int i = 0; i < 32; i++)
+        above += __shfl_sync(~0u, key, i) > key;
+    return __reduce_min_sync(~0u, above < keep ? key : ~0u);
 }
 
 /* What of equal keys is left out: the first `skip` of those that equal `least`. */
@@ -95,78 +108,114 @@ SPS_DEVICE void write_kept(struct cut *cut, uint32_t key, int block, int32_t *ou
 /* The best of a list, set aside in shared memory: one for each warp. */
 enum { FEW = 64 };
 
-struct few_keys {
+struct __align__(16) few_keys
+{
     uint32_t key[FEW];
     int32_t block[FEW];
 };
 
-/* Keys that reach a bound which at least `keep` reach, in order, if they are FEW: the
- * keep-th largest of the lanes' maxima is such a bound.  Returns how many; 0: too many.
- */
+/* Add the lanes' keys of a round that reach `bound` to those set aside, in order. */
+SPS_DEVICE int add_few(uint32_t key, int block, uint32_t bound, int written,
+                       struct few_keys *few)
+{
+    uint32_t taken = __ballot_sync(~0u, key >= bound);
+    int at = written + __popc(taken & ((1u << (threadIdx.x & 31)) - 1));
+
+    if (key >= bound && at < FEW) {
+        few->key[at] = key;
+        few->block[at] = block;
+    }
+    return written + __popc(taken);
+}
+
+/* Keys that reach a bound which at least `keep` reach, set aside in order: the keep-th
+ * largest of the lanes' maxima is such a bound.  Returns how many; over FEW: too many. */
 template <int HELD>
 SPS_DEVICE int gather_few(const uint32_t *key, int rounds, int keep, struct few_keys *few)
 {
-    uint32_t most = 0, before = (1u << (threadIdx.x & 31)) - 1;
-    int found = 0, written = 0;
+    uint32_t most = 0;
+    int written = 0;
 
     if (keep > 32)
-        return 0;
+        return FEW + 1;
 #pragma unroll
     for (int i = 0; i < HELD; i++)
         most = most > key[i] ? most : key[i];
-    uint32_t bound = find_least<1>(&most, keep);
-    bound = bound > 0 ? bound : 1;
-#pragma unroll
-    for (int i = 0; i < HELD; i++)
-        found += key[i] >= bound;
-    found = __reduce_add_sync(~0u, found);
-    if (found > FEW || found < keep)
-        return 0;
+    uint32_t bound = find_lane(most, keep);
 #pragma unroll
     for (int i = 0; i < HELD; i++) {
         if (i >= rounds)
             break;
-        bool take = key[i] >= bound;
-        uint32_t taken = __ballot_sync(~0u, take);
-        int at = written + __popc(taken & before);
-        if (take) {
-            few->key[at] = key[i];
-            few->block[at] = i * 32 + (threadIdx.x & 31);
-        }
-        written += __popc(taken);
+        written = add_few(key[i], i * 32 + (threadIdx.x & 31), bound, written, few);
     }
     __syncwarp();
     return written;
 }
 
-/* The `keep` largest of the `count` <= FEW keys set aside. */
+/* The keep-th largest of the lanes' HELD keys, which are the `count` set aside: each key
+ * is compared with all. */
+template <int HELD>
+SPS_DEVICE uint32_t find_few(const struct few_keys *few, const uint32_t (&key)[HELD],
+                             int count, int keep)
+{
+    int above[HELD] = {};
+    uint32_t least = ~0u;
+
+#pragma unroll 1
+    for (int i = 0; i < count; i += 4) {
+        uint4 x = *(const uint4 *)(few->key + i);
+#pragma unroll
+        for (int j = 0; j < HELD; j++) {
+            above[j] += x.x > key[j];
+            above[j] += i + 1 < count && x.y > key[j];
+            above[j] += i + 2 < count && x.z > key[j];
+            above[j] += i + 3 < count && x.w > key[j];
+        }
+    }
+#pragma unroll
+    for (int j = 0; j < HELD; j++)
+        least = above[j] < keep && key[j] < least && key[j] > 0 ? key[j] : least;
+    return __reduce_min_sync(~0u, least);
+}
+
+/* Write the `keep` largest of the `count` <= HELD * 32 keys set aside. */
+template <int HELD>
 SPS_DEVICE int choose_few(const struct few_keys *few, int count, int keep, int32_t *out)
 {
     int lane = threadIdx.x & 31;
-    uint32_t two[2] = {lane < count ? few->key[lane] : 0,
-                       lane + 32 < count ? few->key[lane + 32] : 0};
-    struct cut cut = cut_of<2>(two, keep, find_least<2>(two, keep));
-
-    write_kept(&cut, two[0], few->block[lane], out);
-    write_kept(&cut, two[1], few->block[lane + 32], out);
-    __syncwarp();
-    return cut.written;
-}
-
-/* A list of at most HELD * 32 blocks; returns how many were written. */
-template <int HELD>
-SPS_DEVICE int choose_held(const struct topk_args *a, const struct list_view *view,
-                           int keep, struct few_keys *few, int32_t *out)
-{
-    int lane = threadIdx.x & 31, rounds = (view->visible + 31) / 32;
     uint32_t key[HELD];
 
 #pragma unroll
     for (int i = 0; i < HELD; i++)
-        key[i] = i < rounds ? key_of(a, view, i * 32 + lane) : 0;
+        key[i] = i * 32 + lane < count ? few->key[i * 32 + lane] : 0;
+    struct cut cut = cut_of<HELD>(key, keep, find_few<HELD>(few, key, count, keep));
+#pragma unroll
+    for (int i = 0; i < HELD; i++)
+        write_kept(&cut, key[i], few->block[i * 32 + lane], out);
+    __syncwarp();
+    return cut.written;
+}
+
+/* A list of at most HELD * 32 blocks with score(b), 0 for blocks not seen; returns how
+ * many were written. */
+template <int HELD, typename S>
+SPS_DEVICE int choose_held(const struct topk_args *a, const struct list_view *view,
+                           S score, int keep, struct few_keys *few, int32_t *out)
+{
+    int lane = threadIdx.x & 31, rounds = (view->visible + 31) / 32;
+    uint32_t key[HELD];
+    float x[HELD];
+
+#pragma unroll
+    for (int i = 0; i < HELD; i++)
+        x[i] = score(i * 32 + lane);
+#pragma unroll
+    for (int i = 0; i < HELD; i++)
+        key[i] = key_of(a, view, i * 32 + lane, x[i]);
     int count = gather_few<HELD>(key, rounds, keep, few);
-    if (count > 0)
-        return choose_few(few, count, keep, out);
+    if (count <= FEW)
+        return count <= 32 ? choose_few<1>(few, count, keep, out)
+                           : choose_few<2>(few, count, keep, out);
     struct cut cut = cut_of<HELD>(key, keep, find_least<HELD>(key, keep));
 #pragma unroll
     for (int i = 0; i < HELD; i++)
@@ -182,14 +231,17 @@ SPS_DEVICE int choose_any(K key, int visible, int keep, int32_t *out)
     int lane = threadIdx.x & 31, rounds = (visible + 31) / 32, more = 0, equal = 0;
     uint32_t least = 0;
 
+#pragma unroll 1
     for (int bit = 31; bit >= 0; bit--) {
         uint32_t wish = least | 1u << bit;
         int found = 0;
+#pragma unroll 1
         for (int i = 0; i < rounds; i++)
             found += key(i * 32 + lane) >= wish;
         if (__reduce_add_sync(~0u, found) >= keep)
             least = wish;
     }
+#pragma unroll 1
     for (int i = 0; i < rounds; i++) {
         uint32_t x = key(i * 32 + lane);
         more += x > least;
@@ -198,6 +250,7 @@ SPS_DEVICE int choose_any(K key, int visible, int keep, int32_t *out)
     more = __reduce_add_sync(~0u, more);
     equal = __reduce_add_sync(~0u, equal);
     struct cut cut = {least, equal - (keep - more), 0, 0};
+#pragma unroll 1
     for (int i = 0; i < rounds; i++)
         write_kept(&cut, key(i * 32 + lane), i * 32 + lane, out);
     return cut.written;
@@ -205,54 +258,82 @@ SPS_DEVICE int choose_any(K key, int visible, int keep, int32_t *out)
 
 SPS_DEVICE void fill_list(const struct topk_args *a, int written, int32_t *out)
 {
+#pragma unroll 1
     for (int i = written + (threadIdx.x & 31); i < a->width; i += 32)
         out[i] = -1;
 }
 
+/* Lists of at most STORED_HELD * 32 blocks are chosen in registers, those of more from
+ * keys in place of their scores, STORED_HELD rounds at a time. */
+enum { STORED_HELD = 8 };
+
+/* Scores become keys; returns the lane's largest. */
+SPS_DEVICE uint32_t store_keys(const struct topk_args *a, const struct list_view *view,
+                               float *scores)
+{
+    int lane = threadIdx.x & 31;
+    uint32_t most = 0;
+
+#pragma unroll 1
+    for (int from = lane; from < view->visible; from += STORED_HELD * 32) {
+        float x[STORED_HELD];
+#pragma unroll
+        for (int i = 0; i < STORED_HELD; i++)
+            x[i] = from + i * 32 < view->visible ? scores[from + i * 32] : 0;
+#pragma unroll
+        for (int i = 0; i < STORED_HELD; i++) {
+            uint32_t key = key_of(a, view, from + i * 32, x[i]);
+            if (key > 0)
+                scores[from + i * 32] = __uint_as_float(key);
+            most = most > key ? most : key;
+        }
+    }
+    return most;
+}
+
 /* Set aside the stored keys that reach `bound`, in order; returns how many there are. */
-SPS_DEVICE int gather_stored(const uint32_t *keys, int rounds, uint32_t bound,
+SPS_DEVICE int gather_stored(const uint32_t *keys, int visible, uint32_t bound,
                              struct few_keys *few)
 {
-    uint32_t before = (1u << (threadIdx.x & 31)) - 1;
-    int written = 0;
+    int lane = threadIdx.x & 31, written = 0;
 
-#pragma unroll 4
-    for (int i = 0; i < rounds; i++) {
-        uint32_t key = keys[i * 32 + (threadIdx.x & 31)];
-        uint32_t taken = __ballot_sync(~0u, key >= bound);
-        int at = written + __popc(taken & before);
-        if (key >= bound && at < FEW) {
-            few->key[at] = key;
-            few->block[at] = i * 32 + (threadIdx.x & 31);
+#pragma unroll 1
+    for (int from = 0; from < visible; from += STORED_HELD * 32) {
+        uint32_t key[STORED_HELD];
+#pragma unroll
+        for (int i = 0; i < STORED_HELD; i++) {
+            int b = from + i * 32 + lane;
+            key[i] = b < visible ? keys[b] : 0;
         }
-        written += __popc(taken);
+#pragma unroll
+        for (int i = 0; i < STORED_HELD; i++)
+            written = add_few(key[i], from + i * 32 + lane, bound, written, few);
     }
     __syncwarp();
     return written;
 }
 
-/* Write one list of any length, few registers: its keys go to keys[visible, to the next
- * 32], and those that reach the keep-th largest of the lanes' maxima are set aside. */
+/* Write one list of any length from scores[visible], which are lost. */
 SPS_DEVICE void choose_stored(const struct topk_args *a, const struct list_view *view,
-                              uint32_t *keys, struct few_keys *few, int32_t *out)
+                              float *scores, struct few_keys *few, int32_t *out)
 {
-    int lane = threadIdx.x & 31, rounds = (view->visible + 31) / 32;
     int keep = view->visible < a->count ? view->visible : a->count, count = FEW + 1;
-    uint32_t most = 0;
+    auto held = [=](int b) { return b < view->visible ? scores[b] : 0; };
+    auto stored = [=](int b) {
+        return b < view->visible ? __float_as_uint(scores[b]) : 0;
+    };
+    int written;
 
-#pragma unroll 4
-    for (int i = 0; i < rounds; i++) {
-        uint32_t key = key_of(a, view, i * 32 + lane);
-        keys[i * 32 + lane] = key;
-        most = most > key ? most : key;
+    if (view->visible <= STORED_HELD * 32) {
+        written = choose_held<STORED_HELD>(a, view, held, keep, few, out);
+    } else {
+        uint32_t most = store_keys(a, view, scores);
+        if (keep <= 32)
+            count = gather_stored((const uint32_t *)scores, view->visible,
+                                  find_lane(most, keep), few);
+        written = count <= FEW ? choose_few<2>(few, count, keep, out)
+                               : choose_any(stored, view->visible, keep, out);
     }
-    if (keep <= 32) {
-        uint32_t bound = find_least<1>(&most, keep);
-        count = gather_stored(keys, rounds, bound > 0 ? bound : 1, few);
-    }
-    int written = count <= FEW ? choose_few(few, count, keep, out)
-                               : choose_any([=](int b) { return keys[b]; }, view->visible,
-                                            keep, out);
     fill_list(a, written, out);
 }
 
@@ -262,12 +343,15 @@ SPS_DEVICE void choose_list(const struct topk_args *a, const struct list_view *v
                             int32_t *out, struct few_keys *few)
 {
     int keep = view->visible < a->count ? view->visible : a->count, written;
+    auto score = [=](int b) {
+        return b < view->visible ? score_of(&a->from, view->scores, b, view->seen) : 0;
+    };
 
     if constexpr (HELD > 0)
-        written = choose_held<HELD>(a, view, keep, few, out);
+        written = choose_held<HELD>(a, view, score, keep, few, out);
     else
-        written = choose_any([=](int b) { return key_of(a, view, b); }, view->visible,
-                             keep, out);
+        written = choose_any([=](int b) { return key_of(a, view, b, score(b)); },
+                             view->visible, keep, out);
     fill_list(a, written, out);
 }
 

@@ -83,7 +83,8 @@ SPS_DEVICE void compressed90_load(const struct attend_args *a,
         ring_next(&r.q);
         for (int i = 0; i < 2 * steps; i++) {
             int base = key + (i < steps ? i : i - steps) * BN;
-            load_tile<S, D, BN>(&maps->low, shared, &r.tiles, kv, base);
+            if (S::terms == 2)
+                load_tile<S, D, BN>(&maps->low, shared, &r.tiles, kv, base);
             load_tile<S, D, BN>(&maps->high, shared, &r.tiles, kv, base);
             if (i < steps)
                 load_tile<S, D, BN>(&maps->v, shared, &r.tiles, kv, base);
@@ -102,26 +103,26 @@ SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
     const struct attend_args *at = &a->attend;
     uint32_t shared = shared_address(memory), q = shared + wg * 64 * 128;
     int warp = wg * 4 + (warp_index() & 3), steps = compressed90_steps<BN>(&at->at, tile);
-    int64_t columns = a->choose.from.columns;
-    float *sums = a->sums + blockIdx.x * a->slots * columns;
+    struct score_rows90 scores = {a->sums + blockIdx.x * a->slots * a->columns,
+                                  a->columns, a->scores};
 
     scale_query_rows<T, D, S::rows>(memory, wg, (float *)(memory + S::unscale));
     struct row_view view = view_pair<S>(at, tile, memory, wg);
     attend_rows<S, D, BN>(at, tile, steps, q, shared, &r->tiles, &view);
-    score_keys<S, D, BN>(at->lg, steps, q, shared, &r->tiles, &view, sums, columns);
+    score_keys<S, D, BN>(at->lg, steps, q, shared, &r->tiles, &view, &scores);
     ring_release(&r->q);
-    choose_rows(a, tile, warp * 16, wg, sums,
-                (struct few_keys *)(memory + S::few) + warp);
+    choose_rows<S::blocks>(a, tile, warp * 16, wg, &scores,
+                           (struct few_keys *)(memory + S::few) + warp);
 }
 #endif
 
-template <typename T, int D, int NWG, int BN>
+template <typename T, int D, int NWG, int BN, int TERMS, bool BLOCKS>
 __global__ void __launch_bounds__(NWG * 128 + 128, 1)
     compressed90_kernel(const __grid_constant__ struct compressed90_args a,
                         const __grid_constant__ struct compressed90_maps maps)
 {
 #ifdef SPS_SM90A
-    using S = compressed90_shape<D, NWG, BN>;
+    using S = compressed90_shape<D, NWG, BN, TERMS, BLOCKS>;
     extern __shared__ __align__(1024) unsigned char memory[];
     uint32_t shared = shared_address(memory);
     struct compressed90_rings<S> r = compressed90_rings_at<S>(shared);
@@ -155,32 +156,37 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
 #endif
 }
 
-template <typename T, int D>
+template <typename T, int D, int TERMS, bool BLOCKS>
 static cudaError_t compressed90_launch(const struct compressed90_args *a,
                                        const struct compressed90_maps *maps, int grid,
                                        cudaStream_t stream)
 {
-    using S = compressed90_shape<D, COMPRESSED90_ROWS / 64, COMPRESSED90_KEYS>;
-    auto kernel = compressed90_kernel<T, D, COMPRESSED90_ROWS / 64, COMPRESSED90_KEYS>;
-    cudaError_t error = cudaFuncSetAttribute(
-        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::bytes);
+    constexpr int wgs = COMPRESSED90_ROWS / 64, keys = COMPRESSED90_KEYS;
+    using S = compressed90_shape<D, wgs, keys, TERMS, BLOCKS>;
 
     static_assert(S::bytes <= SM90_SHARED && S::stages >= 3, "tiles fit");
-    if (error == cudaSuccess) {
-        kernel<<<(unsigned)grid, S::threads, S::bytes, stream>>>(*a, *maps);
-        error = cudaGetLastError();
-    }
-    return error;
+    return sm90_launch(compressed90_kernel<T, D, wgs, keys, TERMS, BLOCKS>, grid,
+                       S::threads, S::bytes, stream, *a, *maps);
 }
 
-template <int D>
+template <typename T, int D, int TERMS>
+static cudaError_t compressed90_scores(const struct compressed90_args *a,
+                                       const struct compressed90_maps *maps, int grid,
+                                       cudaStream_t stream)
+{
+    return a->scores == 0
+               ? compressed90_launch<T, D, TERMS, true>(a, maps, grid, stream)
+               : compressed90_launch<T, D, TERMS, false>(a, maps, grid, stream);
+}
+
+template <int D, int TERMS>
 static cudaError_t compressed90_any(const struct compressed90_args *a,
                                     const struct compressed90_maps *maps, int grid,
                                     cudaStream_t stream)
 {
     return a->attend.dtype == SPS_BF16
-               ? compressed90_launch<__nv_bfloat16, D>(a, maps, grid, stream)
-               : compressed90_launch<__half, D>(a, maps, grid, stream);
+               ? compressed90_scores<__nv_bfloat16, D, TERMS>(a, maps, grid, stream)
+               : compressed90_scores<__half, D, TERMS>(a, maps, grid, stream);
 }
 
 #endif

@@ -16,23 +16,27 @@ struct compressed90_maps {
     int *counter, box;
 };
 
-/* One launch: `attend` as for compressed keys in two terms, `choose` with the score
- * source that each CTA fills for its own rows.  A slot is a row's `keys` sums of p, then
- * the keys of its blocks: from.columns words. */
+/* One launch: `attend` as for compressed keys in two terms, `choose` with the window and
+ * block of its score source.  A slot is the row of scores of the tokens that a warp's
+ * rows hold: `columns` words, of which those from `scores` on are scores of blocks; those
+ * before, if any, sums of p. */
 struct compressed90_args {
     struct attend_args attend;
     struct topk_args choose;
-    int slots, keys;
-    float *sums; /* [CTAs, slots, from.columns] */
+    int slots, scores;
+    int64_t columns;
+    float *sums; /* [CTAs, slots, columns] */
 };
 
-/* Scratch for the sums of p, [CTAs, slots, columns], for sequences of at most `keys`
- * compressed keys; 0: the shape does not suit, take the portable kernels. */
+/* Scratch of args.sums, for sequences of at most `keys` compressed keys; 0: the shape
+ * does not suit, take the portable kernels. */
 size_t sps_sm90_compressed_bytes(struct sps_device *dev, const struct sps_shape *shape,
-                                 enum sps_dtype dtype, int64_t block, int64_t keys);
+                                 const struct sps_compression *by, enum sps_dtype dtype,
+                                 int64_t block, int64_t keys);
 
-/* o, lse and lists of rows.  a->attend: pointers, sizes, scale; a->choose: rule, index,
- * and window and block of its source; a->sums: scratch of sps_sm90_compressed_bytes(). */
+/* o, lse and lists of rows.  a->attend: pointers, sizes, scale; k_low NULL: the low terms
+ * are 0; a->choose: rule, index, and window and block of its source; a->sums: scratch of
+ * sps_sm90_compressed_bytes(). */
 enum sps_status sps_sm90_compressed(struct sps_device *dev, const struct sps_shape *shape,
                                     const struct sps_compression *by,
                                     struct sps_rows rows, int64_t keys,
@@ -41,6 +45,7 @@ enum sps_status sps_sm90_compressed(struct sps_device *dev, const struct sps_sha
 typedef cudaError_t compressed90_run(const struct compressed90_args *a,
                                      const struct compressed90_maps *maps, int grid,
                                      cudaStream_t stream);
-compressed90_run sps_sm90_compressed_d64, sps_sm90_compressed_d128;
+compressed90_run sps_sm90_compressed_d64, sps_sm90_compressed_d128,
+    sps_sm90_compressed_once_d64, sps_sm90_compressed_once_d128;
 
 #endif

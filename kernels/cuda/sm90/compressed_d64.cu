@@ -5,5 +5,5 @@ cudaError_t sps_sm90_compressed_d64(const struct compressed90_args *a,
                                     const struct compressed90_maps *maps, int grid,
                                     cudaStream_t stream)
 {
-    return compressed90_any<64>(a, maps, grid, stream);
+    return compressed90_any<64, 2>(a, maps, grid, stream);
 }

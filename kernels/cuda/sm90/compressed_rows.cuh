@@ -4,14 +4,17 @@
 #ifndef SPS_KERNELS_CUDA_SM90_COMPRESSED_ROWS_CUH
 #define SPS_KERNELS_CUDA_SM90_COMPRESSED_ROWS_CUH
 
-#include "kernels/cuda/score_tile.cuh"
 #include "kernels/cuda/sm90/compressed.h"
+#include "kernels/cuda/sm90/compressed_blocks.cuh"
 #include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/terms.cuh"
 
 /* Shared memory: queries, a ring of key and value tiles, row scales, and what warps and
- * barriers need. */
-template <int D, int NWG, int BN> struct compressed90_shape {
+ * barriers need.  TERMS of a key: 2, or 1 where the low term is 0.  BLOCKS: scores of
+ * blocks are made at once (compressed_blocks.cuh), else from sums of p for every key. */
+template <int D, int NWG, int BN, int TERMS, bool BLOCKS> struct compressed90_shape {
+    static constexpr int terms = TERMS;
+    static constexpr bool blocks = BLOCKS;
     static constexpr int rows = NWG * 64, threads = NWG * 128 + 128;
     static constexpr int q_bytes = rows * D * 2, tile_bytes = BN * D * 2;
     static constexpr int few_bytes = NWG * 4 * (int)sizeof(struct few_keys);
@@ -54,34 +57,36 @@ SPS_DEVICE struct row_view view_pair(const struct attend_args *a,
     return view;
 }
 
-/* s = Q K^T of the two tiles at the ring's head, low terms first, which are given back.
- */
+/* s = Q K^T of the tiles of terms at the ring's head, low ones first, which are given
+ * back. */
 template <typename S, int D, int BN>
 SPS_DEVICE void multiply_terms(float (&s)[BN / 2], uint32_t q, uint32_t shared,
                                struct ring<S::stages> *tiles)
 {
-    struct ring<S::stages> second = *tiles;
-    uint64_t a = matrix_k(q), low, high;
+    struct ring<S::stages> at = *tiles;
+    uint64_t a = matrix_k(q), b[S::terms];
 
-    ring_next(&second);
-    ring_wait(tiles);
-    ring_wait(&second);
-    low = matrix_k(shared + S::tiles + tiles->stage * S::tile_bytes);
-    high = matrix_k(shared + S::tiles + second.stage * S::tile_bytes);
+#pragma unroll
+    for (int term = 0; term < S::terms; term++) {
+        ring_wait(&at);
+        b[term] = matrix_k(shared + S::tiles + at.stage * S::tile_bytes);
+        ring_next(&at);
+    }
     hold(s);
     wgmma_fence();
 #pragma unroll
-    for (int i = 0; i < D / 8; i++) {
+    for (int i = 0; i < S::terms * (D / 16); i++) {
         int k = i % (D / 16);
-        wgmma<__half, BN>::both(
-            s, a + (k & 3) * 2 + (k >> 2) * (S::rows * 8),
-            (i < D / 16 ? low : high) + (k & 3) * 2 + (k >> 2) * (BN * 8), i > 0);
+        wgmma<__half, BN>::both(s, a + (k & 3) * 2 + (k >> 2) * (S::rows * 8),
+                                b[i / (D / 16)] + (k & 3) * 2 + (k >> 2) * (BN * 8),
+                                i > 0);
     }
     wgmma_commit();
     wgmma_wait<0>();
     hold(s);
-    ring_release(tiles);
-    ring_release(tiles);
+#pragma unroll
+    for (int term = 0; term < S::terms; term++)
+        ring_release(tiles);
 }
 
 /* -inf where a thread's rows do not see the key. */
@@ -175,11 +180,12 @@ SPS_DEVICE float fma_flush(float a, float b, float c)
     return d;
 }
 
-/* Add p = s w over the heads of each token among a warp's rows and write the sums of BN
- * keys.  As in probabilities(), what is below 2^-100 becomes 0. */
-template <int BN>
-SPS_DEVICE void write_sums(const float (&s)[BN / 2], const float (&w)[2], int lg, int row,
-                           float *sums, int64_t columns)
+/* Add p = s w over the heads of each token among a warp's rows and hand the sums of BN
+ * keys to put(values, which of the thread's two rows, slot).  As in probabilities(), what
+ * is below 2^-100 becomes 0. */
+template <int BN, typename P>
+SPS_DEVICE void put_sums(const float (&s)[BN / 2], const float (&w)[2], int lg, int row,
+                         P put)
 {
     float v[BN / 4];
 
@@ -189,7 +195,7 @@ SPS_DEVICE void write_sums(const float (&s)[BN / 2], const float (&w)[2], int lg
             const float *x = &s[4 * (j >> 1) + (j & 1)];
             v[j] = fma_flush(x[2], w[1], fma_flush(x[0], w[0], 0));
         }
-        write_group<BN>(v, lg, sums + (row >> 4) * columns, true, BN, false);
+        put(v, 0, row >> 4);
         return;
     }
 #pragma unroll
@@ -197,64 +203,112 @@ SPS_DEVICE void write_sums(const float (&s)[BN / 2], const float (&w)[2], int lg
 #pragma unroll
         for (int j = 0; j < BN / 4; j++)
             v[j] = fma_flush(s[4 * (j >> 1) + 2 * i + (j & 1)], w[i], 0);
-        write_group<BN>(v, lg, sums + ((row + 8 * i) >> lg) * columns, true, BN, false);
+        put(v, i, (row + 8 * i) >> lg);
     }
 }
 
-/* Pass 2: sums of p.  Those of keys that a token does not see mean nothing. */
+/* Where pass 2 writes: a row of `columns` words a slot, sums of p for every key and, from
+ * `scores` on, scores of blocks; scores 0: these alone. */
+struct score_rows90 {
+    float *at;
+    int64_t columns;
+    int scores;
+};
+
+/* The block that begins where the last tile of keys ended, of a thread's rows. */
+SPS_DEVICE void write_carries(struct lane_order order, const float (&carry)[2], int lg,
+                              int row, const struct score_rows90 *to, int block)
+{
+    if (!order.first || (threadIdx.x & 3) != 3)
+        return;
+    if (lg < 4)
+        to->at[((row + 8) >> lg) * to->columns + block] = carry[1] * P_SCALE;
+    to->at[(row >> (lg < 4 ? lg : 4)) * to->columns + block] = carry[0] * P_SCALE;
+}
+
+/* Pass 2: sums of p (those of keys that a token does not see mean nothing), or at once
+ * the scores of blocks. */
 template <typename S, int D, int BN>
 SPS_DEVICE void score_keys(int lg, int steps, uint32_t q, uint32_t shared,
                            struct ring<S::stages> *tiles, const struct row_view *view,
-                           float *sums, int64_t columns)
+                           const struct score_rows90 *to)
 {
-    float s[BN / 2];
+    struct lane_order order = lane_order_of(lg);
+    float s[BN / 2], carry[2] = {0, 0};
 
 #pragma unroll 1
     for (int step = 0; step < steps; step++) {
         multiply_terms<S, D, BN>(s, q, shared, tiles);
+        if (S::blocks && step * BN + BN > view->least)
+            mask_pair(s, view, step * BN);
 #pragma unroll
         for (int j = 0; j < BN / 2; j++)
             s[j] = exp2_fast(__fmaf_rn(s[j], view->c[j >> 1 & 1], -view->m[j >> 1 & 1]));
-        write_sums<BN>(s, view->w, lg, view->row, sums + step * BN, columns);
+        put_sums<BN>(s, view->w, lg, view->row, [&](float *v, int i, int slot) {
+            float *out = to->at + slot * to->columns;
+            if constexpr (S::blocks)
+                write_blocks<BN>(v, lg, order, &carry[i],
+                                 out + step * (BN / STRIDES_A_BLOCK));
+            else
+                write_group<BN>(v, lg, out + step * BN, true, BN, false);
+        });
     }
+    if constexpr (S::blocks)
+        write_carries(order, carry, lg, view->row, to, steps * (BN / STRIDES_A_BLOCK));
+}
+
+/* Add to a token's row of `count` words those of the other warps that share it. */
+SPS_DEVICE void add_parts(float *x, int64_t columns, int parts, int count)
+{
+#pragma unroll 1
+    for (int k = threadIdx.x & 31; k < count; k += 32)
+        for (int part = 1; part < parts; part++)
+            x[k] += x[part * columns + k];
+    __syncwarp();
+}
+
+/* Scores of a token's blocks from its sums of p. */
+SPS_DEVICE void score_sums(struct score_source from, const float *sums,
+                           const struct list_view *view, float *scores)
+{
+    from.x = sums;
+#pragma unroll 1
+    for (int b = threadIdx.x & 31; b < view->visible; b += 32)
+        scores[b] = score_of(&from, 0, b, view->seen);
 }
 
 /* Lists of the tokens of one warp: those of its 16 rows, or, where a token's rows fill
- * several warps, its first warp's, which adds the other warps' sums to its own. */
+ * several warps, its first warp's. */
+template <bool BLOCKS>
 SPS_DEVICE void choose_rows(const struct compressed90_args *a,
-                            const struct row_tile *tile, int row, int wg, float *sums,
-                            struct few_keys *few)
+                            const struct row_tile *tile, int row, int wg,
+                            const struct score_rows90 *from, struct few_keys *few)
 {
     const struct attend_args *at = &a->attend;
     int lg = at->lg, token = row >> lg, end = (row + 15) >> lg;
-    int64_t columns = a->choose.from.columns;
-    struct topk_args choose = a->choose;
 
-    choose.from.x = sums;
     if (lg > 4)
         named_sync(1 + wg, 128);
     else
         __syncwarp();
     if (row & ((1 << lg) - 1) & ~15)
         return;
+#pragma unroll 1
     for (; token <= end && token < tile->count; token++) {
         int64_t i = tile->seq.row + tile->token + token;
         int pos = geometry_pos(&at->at, &tile->seq, tile->token + token);
         int seen = geometry_visible(&at->at, &tile->seq, pos);
         int group = tile->head / at->p, slot = lg > 4 ? row >> 4 : token;
-        struct list_view view = {i * choose.heads + group, slot,
-                                 geometry_blocks(pos, choose.block), seen};
-        int32_t *out = choose.list + view.list * choose.width;
+        struct list_view view = {i * a->choose.heads + group, 0,
+                                 geometry_blocks(pos, a->choose.block), seen};
+        float *x = from->at + slot * from->columns, *scores = x + from->scores;
 
-        if (lg > 4) {
-            float *x = sums + slot * columns;
-            for (int k = threadIdx.x & 31; k < seen; k += 32)
-                for (int part = 1; part < 1 << (lg - 4); part++)
-                    x[k] += x[part * columns + k];
-            __syncwarp();
-        }
-        choose_stored(&choose, &view, (uint32_t *)(sums + slot * columns + a->keys), few,
-                      out);
+        if (lg > 4)
+            add_parts(x, from->columns, 1 << (lg - 4), BLOCKS ? view.visible : seen);
+        if constexpr (!BLOCKS)
+            score_sums(a->choose.from, x, &view, scores);
+        choose_stored(&a->choose, &view, scores, few,
+                      a->choose.list + view.list * a->choose.width);
     }
 }
 #endif

@@ -204,7 +204,7 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
         };
         for (;;) {
             ring_wait(&reader.q);
-            int number = warp_uniform(load_shared(r.number + 4 * reader.q.stage));
+            int number = load_shared(r.number + 4 * reader.q.stage);
             if (number < 0)
                 break;
             struct row_tile tile = row_tile_of(&a.at, number, a.groups, a.section, a.p);

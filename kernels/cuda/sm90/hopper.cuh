@@ -153,12 +153,6 @@ SPS_DEVICE void store_shared(uint32_t at, int x)
     asm volatile("st.shared.s32 [%0], %1;" ::"r"(at), "r"(x) : "memory");
 }
 
-SPS_DEVICE int load_shared(uint32_t at)
-{
-    int x;
-    asm volatile("ld.shared.s32 %0, [%1];" : "=r"(x) : "r"(at) : "memory");
-    return x;
-}
 
 /* ---- copies ---- */
 
@@ -211,6 +205,16 @@ SPS_DEVICE void fence_async(void)
 SPS_DEVICE int warp_uniform(int x)
 {
     return __shfl_sync(~0u, x, 0);
+}
+
+/* What stands at `at`, read for the warp by the lane that arrives for it. */
+SPS_DEVICE int load_shared(uint32_t at)
+{
+    int x = 0;
+
+    if ((threadIdx.x & 31) == 0)
+        asm volatile("ld.shared.s32 %0, [%1];" : "=r"(x) : "r"(at) : "memory");
+    return warp_uniform(x);
 }
 
 /* This thread's warpgroup. */

@@ -198,7 +198,7 @@ __global__ void __launch_bounds__(score90_shape<DK>::threads, 1)
         registers_take<160>();
         for (;;) {
             ring_wait(&r.q);
-            int number = warp_uniform(load_shared(r.number + 4 * r.q.stage));
+            int number = load_shared(r.number + 4 * r.q.stage);
             if (number < 0)
                 break;
             struct row_tile tile = row_tile_of(&a.at, number, a.groups, a.section, a.p);

@@ -24,6 +24,17 @@ SPS_DEVICE uint32_t read_entries(const struct union_tile *tile, int j)
                : 0;
 }
 
+/* Lane 0, which also announces the keys, writes the entry of which lanes hold words. */
+SPS_DEVICE void store_entry(uint32_t to, uint32_t held, int part)
+{
+#pragma unroll
+    for (int i = 0; i < ENTRY_WORDS; i++) {
+        uint32_t word = __shfl_sync(~0u, held, part * ENTRY_WORDS + i);
+        if ((threadIdx.x & 31) == 0)
+            store_shared(to + 4 * i, (int)word);
+    }
+}
+
 template <int D, int STAGES>
 SPS_DEVICE void load_union_queries(const struct attend_args *a,
                                    const struct union_work *w,
@@ -46,7 +57,7 @@ SPS_DEVICE void load_union(const struct attend_args *a, const struct union_work 
 {
     using S = union_shape<D, STAGES>;
     int lane = threadIdx.x & 31, kv = tile->rows.head / ((int)a->h / (int)a->g);
-    uint32_t held = 0, next = read_entries(tile, 0);
+    uint32_t at = shared_address(shared), held = 0, next = read_entries(tile, 0);
 
     for (int j = 0; j < tile->count; j++, ring_next(ring)) {
         int part = j % ENTRY_BATCH;
@@ -56,13 +67,9 @@ SPS_DEVICE void load_union(const struct attend_args *a, const struct union_work 
         }
         int unit = (int)__shfl_sync(~0u, held, part * ENTRY_WORDS + 2 * UNION_WGS);
         barrier_wait(ring_empty(ring), ring->phase ^ 1);
-        if (lane / ENTRY_WORDS == part)
-            ((uint32_t *)(shared +
-                          S::slots))[ring->stage * ENTRY_WORDS + lane % ENTRY_WORDS] =
-                held;
-        __syncwarp();
+        store_entry(at + S::slots + ring->stage * ENTRY_WORDS * 4, held, part);
         if (lane == 0)
-            load_unit<D, STAGES>(w, &tile->rows, kv, shared_address(shared), ring, unit);
+            load_unit<D, STAGES>(w, &tile->rows, kv, at, ring, unit);
         __syncwarp();
     }
 }
@@ -92,6 +99,15 @@ SPS_DEVICE void feed_unions(const struct attend_args *a, const struct union_work
 
 /* ---- consumers: a warpgroup of 64 rows each ---- */
 
+/* The warpgroup's word of an entry. */
+SPS_DEVICE uint64_t load_chosen(uint32_t entry, int wg)
+{
+    uint32_t low = (uint32_t)load_shared(entry + 8 * wg),
+             high = (uint32_t)load_shared(entry + 8 * wg + 4);
+
+    return (uint64_t)high << 32 | low;
+}
+
 template <typename T, int D, int STAGES>
 SPS_DEVICE void read_union(const struct attend_args *a, const struct union_tile *tile,
                            const struct union_rows *rows, const unsigned char *shared,
@@ -104,10 +120,9 @@ SPS_DEVICE void read_union(const struct attend_args *a, const struct union_tile 
 #pragma unroll 1
     for (int j = 0; j < tile->count; j++) {
         ring_wait(ring);
-        const struct union_entry *entry =
-            (const struct union_entry *)(shared + S::slots) + ring->stage;
-        uint64_t chosen = entry->chosen[wg];
-        int base = entry->unit * UNION_KEYS;
+        uint32_t entry = at + S::slots + ring->stage * ENTRY_WORDS * 4;
+        uint64_t chosen = load_chosen(entry, wg);
+        int base = load_shared(entry + 8 * UNION_WGS) * UNION_KEYS;
         if (chosen) {
             struct key_limits limit = {};
             for (int x = 0; x < 2; x++)
