@@ -98,6 +98,9 @@ struct sps_compression {
      * keys of sequence i from its first[i]-th on; the rest of `out` stays.  Host; make
      * NULL: all, first NULL: from 0. */
     const int64_t *first, *make;
+    /* Type that compress_mean and compress_linear round each result to, once, to nearest
+     * even; `out` stays float32.  SPS_F32 (0): not rounded. */
+    enum sps_dtype rounded;
 };
 
 /* Compressed keys to make, of n sequences; the x-th of them: its sequence, its first
