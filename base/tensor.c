@@ -162,3 +162,15 @@ void sps_from_f32(const float *from, int64_t count, enum sps_dtype dtype, void *
         memmove(to, from, (size_t)count * sizeof *from);
     }
 }
+
+void sps_round_f32(float *x, int64_t count, enum sps_dtype dtype)
+{
+    uint16_t half;
+
+    if (dtype == SPS_F32)
+        return;
+    for (int64_t i = 0; i < count; i++) {
+        sps_from_f32(x + i, 1, dtype, &half);
+        sps_to_f32(&half, dtype, 1, x + i);
+    }
+}

@@ -46,6 +46,9 @@ void sps_tensor_free(struct sps_tensor *x); /* tolerates an absent one */
 void sps_to_f32(const void *from, enum sps_dtype dtype, int64_t count, float *to);
 void sps_from_f32(const float *from, int64_t count, enum sps_dtype dtype, void *to);
 
+/* Each of x[count] becomes the nearest number that a float type holds, even at ties. */
+void sps_round_f32(float *x, int64_t count, enum sps_dtype dtype);
+
 /* 64-byte aligned host memory, zeroed; free() ends it. */
 enum sps_status sps_calloc(size_t bytes, void **mem);
 

@@ -57,6 +57,8 @@ static void map_keys(const struct job *job, int64_t sequence, int64_t from, int6
         sps_blas_mix(n, d, d, rows, stride, job->w + (kv * job->by->l + i) * d * d, d, 1,
                      out, width);
     }
+    for (int64_t m = 0; m < n; m++)
+        sps_round_f32(out + m * width, d, job->by->rounded);
 }
 
 /* Pieces of a sequence start where its keys to make do, whatever the other sequences. */

@@ -24,7 +24,7 @@ static __global__ void mean_simple(const __grid_constant__ struct window_args a,
             sum += load_any(a.x, a.dtype, at + j * width);
         total += sum;
     }
-    a.out[window.key * width + i % width] = total / (float)a.l;
+    a.out[window.key * width + i % width] = rounded_to(a.rounded, total / (float)a.l);
 }
 
 enum { MEAN_THREADS = 256, MEAN_TOKENS = 16, MEAN_SPLITS = 32 };
@@ -138,7 +138,7 @@ static __global__ void __launch_bounds__(MEAN_THREADS)
         return;
 #pragma unroll
     for (int e = 0; e < n; e++)
-        total[e] /= (float)a.l;
+        total[e] = rounded_to(a.rounded, total[e] / (float)a.l);
 #pragma unroll
     for (int e = 0; e < n; e += 4)
         *(float4 *)(a.out + (window.key * chunks + i % chunks) * n + e) =
@@ -194,6 +194,7 @@ enum sps_status sps_cuda_windows(struct sps_device *dev, const struct sps_shape 
     a->m = sps_made_count(by, shape->n);
     a->l = by->l;
     a->u = by->u;
+    a->rounded = by->rounded;
     a->g = x->dim[1];
     a->d = x->dim[2];
     SPS_TRY(sps_cuda_put(dev, by->cu, bytes, &to));

@@ -14,7 +14,16 @@ struct window_args {
     const int64_t *make, *first; /* of struct sps_compression; first may be NULL */
     int64_t n, m, l, u, g, d;
     enum sps_dtype dtype, w_dtype, pe_dtype;
+    enum sps_dtype rounded; /* of struct sps_compression */
 };
+
+/* x as the nearest number of the type that results are rounded to. */
+SPS_DEVICE float rounded_to(enum sps_dtype dtype, float x)
+{
+    return dtype == SPS_BF16  ? __bfloat162float(__float2bfloat16_rn(x))
+           : dtype == SPS_F16 ? __half2float(__float2half_rn(x))
+                              : x;
+}
 
 /* The first packed token of the x-th key to make, and its place in out. */
 struct window {

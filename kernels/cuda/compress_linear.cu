@@ -119,8 +119,8 @@ static __global__ void __launch_bounds__(THREADS)
         for (int n = 0; n < COLUMNS / 8; n++) {
             int64_t d = column + 8 * n + 2 * (lane & 3) + (e & 1);
             if (m >= 0 && d < a.d)
-                a.out[(m * a.g + kv) * a.d + d] =
-                    o[n][e] + (a.shift ? a.shift[kv * a.d + d] : 0);
+                a.out[(m * a.g + kv) * a.d + d] = rounded_to(
+                    a.rounded, o[n][e] + (a.shift ? a.shift[kv * a.d + d] : 0));
         }
     }
 }
@@ -144,7 +144,8 @@ static __global__ void linear_simple(const __grid_constant__ struct window_args 
                 load_any(a.w, a.w_dtype, ((kv * a.l + j) * a.d + c) * a.d + d), sum);
         total += sum;
     }
-    a.out[(at.key * a.g + kv) * a.d + d] = total + (a.shift ? a.shift[kv * a.d + d] : 0);
+    a.out[(at.key * a.g + kv) * a.d + d] =
+        rounded_to(a.rounded, total + (a.shift ? a.shift[kv * a.d + d] : 0));
 }
 
 template <typename T>

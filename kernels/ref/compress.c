@@ -25,6 +25,7 @@ enum sps_status sps_ref_compress_mean(struct sps_device *dev,
         }
         for (int64_t d = 0; d < width; d++)
             out[at.key * width + d] = (float)(sum[d] / (double)by->l);
+        sps_round_f32(out + at.key * width, width, by->rounded);
     }
     sps_scratch_free(&scratch);
     return SPS_OK;
@@ -65,8 +66,10 @@ enum sps_status sps_ref_compress_linear(struct sps_device *dev,
                 map_token(sps_ref_token(shape, x, at.sequence, at.token + j) + kv * d,
                           pe_data ? pe_data + kv * l * d : NULL,
                           (const float *)w->data + kv * l * d * d, j, d, sum);
+            float *to = out + (at.key * g + kv) * d;
             for (int64_t b = 0; b < d; b++)
-                out[(at.key * g + kv) * d + b] = (float)sum[b];
+                to[b] = (float)sum[b];
+            sps_round_f32(to, d, by->rounded);
         }
     }
     sps_scratch_free(&scratch);

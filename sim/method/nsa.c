@@ -28,6 +28,8 @@ static const struct sps_option table[] = {
      "branch weights: the data's if it has them, 1/3 each, or fitted to full attention"},
     {"combine", SPS_OPT_CHOICE, SPS_LIST_AXIS, AT(combine), "gate", 0, 0, "gate|union",
      NULL, "gated branches, or one softmax over chosen blocks and window together"},
+    {"keep", SPS_OPT_CHOICE, SPS_LIST_AXIS, AT(keep), "float32", 0, 0, "float32|input",
+     NULL, "compressed keys and values as made, or rounded to the type of the input"},
     {0},
 #undef AT
 };
@@ -177,6 +179,8 @@ static enum sps_status plan(struct sps_plan *plan)
     SPS_TRY(check(plan));
     SPS_TRY(nsa_need_backward(plan));
     SPS_TRY(sps_compress_plan(plan, o->l, o->u));
+    if (o->keep == NSA_KEEP_INPUT)
+        plan->by.rounded = plan->kept.rounded = plan->problem->dtype;
     sps_select_plan(
         plan, plan->problem->shape.g,
         (struct sps_rule){

@@ -7,10 +7,11 @@
 enum { NSA_MEAN, NSA_LINEAR };
 enum { NSA_GATE_AUTO, NSA_GATE_EQUAL, NSA_GATE_FIT };
 enum { NSA_GATED, NSA_UNION };
+enum { NSA_KEEP_FLOAT32, NSA_KEEP_INPUT };
 enum { NSA_BRANCHES = 3 }; /* compressed, selected, window */
 
 struct nsa_options {
-    int64_t l, u, compress, block, count, init, local, window, gate, combine;
+    int64_t l, u, compress, block, count, init, local, window, gate, combine, keep;
 };
 
 /* Views into the fixed workspace of a call. */

@@ -34,8 +34,7 @@ static void copy_rows(const struct cut *cut, enum sps_dtype dtype, enum sps_dtyp
         const char *source =
             (const char *)x->data + (size_t)(row * stride + cut->head * x->dim[2]) * from;
         sps_to_f32(source, x->dtype, size, wide);
-        sps_from_f32(wide, size, dtype, out);
-        sps_to_f32(out, dtype, size, wide);
+        sps_round_f32(wide, size, dtype);
         sps_from_f32(wide, size, device, out);
         out += (size_t)size * to;
     }

@@ -464,6 +464,45 @@ static void check_gate(struct problem *p, const struct sps_compression *by,
     free(x);
 }
 
+/* Compressed keys on the device, by the map w, or NULL: by means. */
+static void make_keys(struct problem *p, const struct sps_compression *by,
+                      const struct sps_tensor *pe, const struct sps_tensor *w, float *y)
+{
+    if (w)
+        MUST(gpu.kernels.compress_linear(&gpu, &p->shape, &p->gpu.in.k, pe, w, by, y));
+    else
+        MUST(gpu.kernels.compress_mean(&gpu, &p->shape, &p->gpu.in.k, by, y));
+}
+
+/* y on the device, as many keys as `by` has, is `want`, bit for bit. */
+static void same_keys(struct problem *p, const struct sps_compression *by,
+                      const float *want, const float *y, const char *what)
+{
+    int64_t size = by->cu[p->shape.n] * p->spec.g * p->spec.dk;
+    float *got = fetch(y, size);
+
+    verdict(memcmp(want, got, (size_t)size * 4) == 0, p->spec.name, what, gpu.impl, 1, 0);
+    free(got);
+}
+
+/* Keys rounded to the type of the input are `made` ones, rounded. */
+static void check_rounded(struct problem *p, const struct sps_compression *by,
+                          const struct sps_tensor *pe, const struct sps_tensor *w,
+                          const float *made)
+{
+    int64_t size = by->cu[p->shape.n] * p->spec.g * p->spec.dk;
+    struct sps_compression rounded = *by;
+    float *y = device((size_t)size * 4), *want = fetch(made, size);
+
+    rounded.rounded = p->spec.dtype;
+    poison(y, size);
+    make_keys(p, &rounded, pe, w, y);
+    sps_round_f32(want, size, p->spec.dtype);
+    same_keys(p, by, want, y, "rounded keys");
+    free(want);
+    gpu.backend->free(&gpu, y);
+}
+
 /* Compressed keys made in two goes, as decode steps make them, are those of one; by
  * means, or by the map w.  `whole` was made at once. */
 static void check_made(struct problem *p, const struct sps_compression *by,
@@ -472,9 +511,10 @@ static void check_made(struct problem *p, const struct sps_compression *by,
 {
     int64_t first[4], make[5] = {0}, rest[5] = {0}, n = p->shape.n;
     int64_t size = by->cu[n] * p->spec.g * p->spec.dk;
-    struct sps_compression goes[] = {{by->l, by->u, by->cu, NULL, make},
-                                     {by->l, by->u, by->cu, first, rest}};
-    float *y = device((size_t)size * 4), *want, *got;
+    struct sps_compression goes[] = {
+        {.l = by->l, .u = by->u, .cu = by->cu, .make = make},
+        {.l = by->l, .u = by->u, .cu = by->cu, .first = first, .make = rest}};
+    float *y = device((size_t)size * 4), *want = fetch(whole, size);
 
     for (int64_t i = 0; i < n; i++) {
         int64_t all = by->cu[i + 1] - by->cu[i];
@@ -484,15 +524,9 @@ static void check_made(struct problem *p, const struct sps_compression *by,
     }
     poison(y, size);
     for (int i = 0; i < 2; i++)
-        if (w)
-            MUST(gpu.kernels.compress_linear(&gpu, &p->shape, &p->gpu.in.k, pe, w,
-                                             &goes[i], y));
-        else
-            MUST(gpu.kernels.compress_mean(&gpu, &p->shape, &p->gpu.in.k, &goes[i], y));
-    want = fetch(whole, size), got = fetch(y, size);
-    verdict(memcmp(want, got, (size_t)size * 4) == 0, p->spec.name, "made in two goes",
-            gpu.impl, 1, 0);
-    free(want), free(got);
+        make_keys(p, &goes[i], pe, w, y);
+    same_keys(p, by, want, y, "made in two goes");
+    free(want);
     gpu.backend->free(&gpu, y);
 }
 
@@ -506,6 +540,7 @@ static void check_mean(struct problem *p, const struct sps_compression *by, floa
     MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.k, by, means));
     MUST(gpu.kernels.compress_mean(&gpu, &p->shape, &p->gpu.in.k, by, means_gpu));
     close_to(p, "compress_mean", means_gpu, means, size, size > 0 ? size : 1, 1e-6);
+    check_rounded(p, by, NULL, NULL, means_gpu);
 }
 
 /* Means, gate, and gate_select against ref's gate and topk.  `equal`: every mean is the
@@ -545,68 +580,103 @@ static void check_moba(struct problem *p, struct sps_rule rule, bool equal)
     gpu.backend->free(&gpu, means_gpu), gpu.backend->free(&gpu, y);
 }
 
-/* Compressed keys and values by means and by a linear map, then compressed both ways. */
+/* Compressed keys by a linear map. */
+static void check_linear(struct problem *p, const struct sps_compression *by)
+{
+    int64_t g = p->spec.g, dk = p->spec.dk, size = by->cu[p->shape.n] * g * dk;
+    float *k = host((size_t)size * 4), *k_gpu = device((size_t)size * 4);
+    struct sps_tensor w, w_gpu, pe, pe_gpu;
+
+    fill(p, 4, &w, &w_gpu, g, by->l * dk, dk);
+    fill(p, 5, &pe, &pe_gpu, g, by->l, dk);
+    poison(k_gpu, size);
+    MUST(ref.kernels.compress_linear(&ref, &p->shape, &p->ref.in.k, &pe, &w, by, k));
+    make_keys(p, by, &pe_gpu, &w_gpu, k_gpu);
+    close_to(p, "compress_linear", k_gpu, k, size, size > 0 ? size : 1, 1e-5);
+    check_made(p, by, &pe_gpu, &w_gpu, k_gpu);
+    check_rounded(p, by, &pe_gpu, &w_gpu, k_gpu);
+    free(k), free(w.data), free(pe.data);
+    gpu.backend->free(&gpu, k_gpu);
+    gpu.backend->free(&gpu, w_gpu.data), gpu.backend->free(&gpu, pe_gpu.data);
+}
+
+/* Both ways of attention over compressed keys, which the reference made of means and, to
+ * tell them apart, made larger. */
+static void check_compressed(struct problem *p, const struct sps_compression *by,
+                             int64_t block, int64_t count)
+{
+    enum { BOTH, SCORES, SELECT, NO_LSE, LISTS, WHATS };
+    static const char *const names[2][WHATS] = {
+        {"compressed", "compressed scores", "compressed_select",
+         "compressed_select without lse", "compressed_select lists"},
+        {"compressed, rounded keys", "compressed scores, rounded keys",
+         "compressed_select, rounded keys", "compressed_select without lse, rounded keys",
+         "compressed_select lists, rounded keys"}};
+    const char *const *what = names[by->rounded != SPS_F32];
+    int64_t nb = sps_shape_blocks(&p->shape, block), rows = p->rows.end - p->rows.begin;
+    int64_t g = p->spec.g, m = by->cu[p->shape.n], all = rows * g * nb,
+            outputs = p->shape.t * p->spec.h * p->spec.dv;
+    size_t k_bytes = (size_t)(m * g * p->spec.dk) * 4,
+           v_bytes = (size_t)(m * g * p->spec.dv) * 4;
+    float *k = host(k_bytes), *k_gpu = device(k_bytes);
+    float *v = host(v_bytes), *v_gpu = device(v_bytes);
+    float *x = host((size_t)all * 4), *y = device((size_t)all * 4);
+    struct sps_rule rule = {block, count, count > 3, count > 3 ? 2 : 1};
+    struct lists lists;
+
+    MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.k, by, k));
+    MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.v, by, v));
+    for (int64_t i = 0; i < m * g * p->spec.dk; i++)
+        k[i] *= 4;
+    MUST(gpu.backend->upload(&gpu, k_gpu, k, k_bytes));
+    MUST(gpu.backend->upload(&gpu, v_gpu, v, v_bytes));
+    MUST(ref.kernels.compressed(&ref, &p->shape, &p->ref.in.q, k, v, by, block, p->rows,
+                                p->ref.o, p->ref.lse, x));
+    poison_output(p);
+    poison(y, all);
+    MUST(gpu.kernels.compressed(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, by, block,
+                                p->rows, p->gpu.o, p->gpu.lse, y));
+    compare(p, what[BOTH]);
+    close_to(p, what[SCORES], y, x, all, nb, 2e-5);
+    new_lists(p, g, block, count, &lists);
+    MUST(ref.kernels.topk(&ref, &p->shape, x, &rule, p->rows, &lists.ref));
+    poison_output(p);
+    MUST(gpu.kernels.compressed_select(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, by,
+                                       &rule, p->rows, p->gpu.o, p->gpu.lse, &lists.gpu));
+    compare(p, what[SELECT]);
+    float *o = fetch(p->gpu.o, outputs);
+    poison_output(p);
+    MUST(gpu.kernels.compressed_select(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, by,
+                                       &rule, p->rows, p->gpu.o, NULL, &lists.gpu));
+    float *again = fetch(p->gpu.o, outputs);
+    verdict(memcmp(o, again, (size_t)outputs * 4) == 0, p->spec.name, what[NO_LSE],
+            gpu.impl, 1, 0);
+    free(o), free(again);
+    same_lists(p, &lists, x, nb, what[LISTS], 1e-5);
+    free_lists(&lists);
+    free(k), free(v), free(x);
+    gpu.backend->free(&gpu, k_gpu), gpu.backend->free(&gpu, v_gpu);
+    gpu.backend->free(&gpu, y);
+}
+
+/* Compressed keys by a linear map; compressed both ways over means, and over means
+ * rounded to the input's type. */
 static void check_nsa(struct problem *p, int64_t l, int64_t u, int64_t block,
                       int64_t count)
 {
-    int64_t cu[5], m = sps_compressed_offsets(&p->shape, l, u, cu), g = p->spec.g;
+    int64_t cu[5];
     struct sps_compression by = {.l = l, .u = u, .cu = cu};
-    int64_t nb = sps_shape_blocks(&p->shape, block), rows = p->rows.end - p->rows.begin;
-    int64_t dk = p->spec.dk, dv = p->spec.dv, all = rows * g * nb;
-    float *k = host((size_t)(m * g * dk) * 4), *k_gpu = device((size_t)(m * g * dk) * 4);
-    float *v = host((size_t)(m * g * dv) * 4), *v_gpu = device((size_t)(m * g * dv) * 4);
-    float *x = host((size_t)all * 4), *y = device((size_t)all * 4);
-    struct sps_tensor w, w_gpu, pe, pe_gpu;
-    struct sps_rule rule = {block, count, count > 3, count > 3 ? 2 : 1};
-    struct lists lists;
 
     if (p->spec.free_rows) {
         skipped++;
         return;
     }
-    fill(p, 4, &w, &w_gpu, g, l * dk, dk);
-    fill(p, 5, &pe, &pe_gpu, g, l, dk);
-    poison(k_gpu, m * g * dk);
-    MUST(ref.kernels.compress_linear(&ref, &p->shape, &p->ref.in.k, &pe, &w, &by, k));
-    MUST(gpu.kernels.compress_linear(&gpu, &p->shape, &p->gpu.in.k, &pe_gpu, &w_gpu, &by,
-                                     k_gpu));
-    close_to(p, "compress_linear", k_gpu, k, m * g * dk, m * g * dk > 0 ? m * g * dk : 1,
-             1e-5);
-    check_made(p, &by, &pe_gpu, &w_gpu, k_gpu);
-    MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.k, &by, k));
-    MUST(ref.kernels.compress_mean(&ref, &p->shape, &p->ref.in.v, &by, v));
-    for (int64_t i = 0; i < m * g * dk; i++)
-        k[i] *= 4;
-    MUST(gpu.backend->upload(&gpu, k_gpu, k, (size_t)(m * g * dk) * 4));
-    MUST(gpu.backend->upload(&gpu, v_gpu, v, (size_t)(m * g * dv) * 4));
-    MUST(ref.kernels.compressed(&ref, &p->shape, &p->ref.in.q, k, v, &by, block, p->rows,
-                                p->ref.o, p->ref.lse, x));
-    poison_output(p);
-    poison(y, all);
-    MUST(gpu.kernels.compressed(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, &by, block,
-                                p->rows, p->gpu.o, p->gpu.lse, y));
-    compare(p, "compressed");
-    close_to(p, "compressed scores", y, x, all, nb, 2e-5);
-    new_lists(p, g, block, count, &lists);
-    MUST(ref.kernels.topk(&ref, &p->shape, x, &rule, p->rows, &lists.ref));
-    poison_output(p);
-    MUST(gpu.kernels.compressed_select(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, &by,
-                                       &rule, p->rows, p->gpu.o, p->gpu.lse, &lists.gpu));
-    compare(p, "compressed_select");
-    float *o = fetch(p->gpu.o, p->shape.t * p->spec.h * dv);
-    poison_output(p);
-    MUST(gpu.kernels.compressed_select(&gpu, &p->shape, &p->gpu.in.q, k_gpu, v_gpu, &by,
-                                       &rule, p->rows, p->gpu.o, NULL, &lists.gpu));
-    float *again = fetch(p->gpu.o, p->shape.t * p->spec.h * dv);
-    bool same = memcmp(o, again, (size_t)(p->shape.t * p->spec.h * dv) * 4) == 0;
-    verdict(same, p->spec.name, "compressed_select without lse", gpu.impl, 1, 0);
-    free(o), free(again);
-    same_lists(p, &lists, x, nb, "compressed_select lists", 1e-5);
-    free_lists(&lists);
-    free(k), free(v), free(x), free(w.data), free(pe.data);
-    gpu.backend->free(&gpu, k_gpu), gpu.backend->free(&gpu, v_gpu);
-    gpu.backend->free(&gpu, w_gpu.data), gpu.backend->free(&gpu, pe_gpu.data);
-    gpu.backend->free(&gpu, y);
+    sps_compressed_offsets(&p->shape, l, u, cu);
+    check_linear(p, &by);
+    check_compressed(p, &by, block, count);
+    by.rounded = p->spec.dtype;
+    if (by.rounded != SPS_F32)
+        check_compressed(p, &by, block, count);
 }
 
 static void check_combine(struct problem *p)
@@ -920,10 +990,11 @@ static void check_means(void)
 
 /* ---- scores that lie close ---- */
 
-enum closeness { EQUAL, NEAR, WIDE };
+enum closeness { EQUAL, NEAR, WIDE, ROUNDED };
 
 /* Compressed keys of four rows over and over: all alike, or apart by 2^-13 of themselves,
- * which an fp16 term drops; or free ones, some columns and some rows large. */
+ * which an fp16 term drops; or free ones, some columns and some rows large, as they are
+ * or rounded to the type of the input. */
 static float *close_keys(struct problem *p, const int64_t *cu, enum closeness kind)
 {
     int64_t d = p->spec.dk, row = p->spec.g * d, m = cu[p->spec.n];
@@ -934,11 +1005,13 @@ static float *close_keys(struct problem *p, const int64_t *cu, enum closeness ki
     for (int64_t i = 0; i < p->spec.n; i++)
         for (int64_t j = cu[i] * row; j < cu[i + 1] * row; j++) {
             float like = x[(j - cu[i] * row) % (4 * row)];
-            if (kind == WIDE)
+            if (kind >= WIDE)
                 k[j] *= (j % d % 61 == 5 ? 8.f : .25f) * (j / row % 37 == 9 ? 4.f : 1.f);
             else
                 k[j] = kind == EQUAL ? like : like * (1 + 0x1p-13f * k[j]);
         }
+    if (kind == ROUNDED)
+        sps_round_f32(k, m * row, p->spec.dtype);
     free(x);
     return k;
 }
@@ -966,7 +1039,8 @@ static double tie_width(struct problem *p, const float *k, int64_t keys)
  * recent, to the block. */
 static void check_close(const struct spec *spec, int64_t l, enum closeness kind)
 {
-    static const char *const names[] = {"equal blocks", "near blocks", "wide keys"};
+    static const char *const names[] = {"equal blocks", "near blocks", "wide keys",
+                                        "wide keys, rounded"};
     struct sps_rule rule = {64, 16, 1, 2};
     struct problem p;
     struct lists lists;
@@ -977,11 +1051,13 @@ static void check_close(const struct spec *spec, int64_t l, enum closeness kind)
     int64_t nb = sps_shape_blocks(&p.shape, 64), rows = p.rows.end - p.rows.begin;
     size_t bytes = (size_t)(m * g * spec->dk) * 4,
            v_bytes = (size_t)(m * g * spec->dv) * 4;
-    struct sps_compression by = {.l = l, .u = 16, .cu = cu};
+    struct sps_compression by = {
+        .l = l, .u = 16, .cu = cu, .rounded = kind == ROUNDED ? spec->dtype : SPS_F32};
     float *k = close_keys(&p, cu, kind), *k_gpu = device(bytes), *v = host(v_bytes),
           *v_gpu = device(v_bytes), *x = host((size_t)(rows * g * nb) * 4);
 
     sps_normals(p.seed, 10, 0, m * g * spec->dv, v);
+    sps_round_f32(v, m * g * spec->dv, by.rounded);
     MUST(gpu.backend->upload(&gpu, k_gpu, k, bytes));
     MUST(gpu.backend->upload(&gpu, v_gpu, v, v_bytes));
     new_lists(&p, g, 64, 16, &lists);
@@ -1020,7 +1096,7 @@ static void check_closeness(void)
     };
 
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
-        for (int kind = EQUAL; kind <= WIDE; kind++) {
+        for (int kind = EQUAL; kind <= ROUNDED; kind++) {
             check_close(&specs[i], 16, (enum closeness)kind);
             if (kind != EQUAL)
                 check_close(&specs[i], 32, (enum closeness)kind);

@@ -33,7 +33,7 @@ static enum sps_status stand_in(struct sps_device *dev, const struct sps_shape *
 static bool suits(struct sps_device *dev, const struct sps_shape *shape,
                   enum sps_dtype dtype, const struct sps_index *index)
 {
-    return dev->backend && shape->t >= 0 && dtype == SPS_F32 && index->width > 0;
+    return dev->backend && shape->t >= 0 && dtype <= SPS_BF16 && index->width > 0;
 }
 
 static bool refuses(struct sps_device *dev, const struct sps_shape *shape,

@@ -27,6 +27,13 @@ const struct setting settings[] = {
       {"select_count", "3"},
       {"combine", "union"}},
      true},
+    {"nsa",
+     {{"compress_block", "8"},
+      {"compress_stride", "4"},
+      {"select_block", "8"},
+      {"select_count", "4"},
+      {"keep", "input"}},
+     false},
     {"moba", {{"block", "8"}, {"topk", "3"}}, true},
     {"moba", {{"block", "32"}, {"topk", "2"}}, true},
     {"dsa", {{"topk", "12"}}, true},
@@ -109,14 +116,27 @@ static void draw_given(struct run *run)
     }
 }
 
+/* q, k and v become numbers of the type; the device holds float32 all the same. */
+static void round_inputs(struct sps_qkv *in, enum sps_dtype dtype)
+{
+    struct sps_tensor *const all[] = {&in->q, &in->k, &in->v};
+
+    for (int i = 0; i < 3; i++)
+        sps_round_f32(all[i]->data, sps_tensor_count(all[i]), dtype);
+}
+
 void run_inputs(struct run *run)
 {
+    enum sps_dtype dtype =
+        (enum sps_dtype)problem_draw(run->problem.seed, 700, SPS_F32, SPS_BF16);
+
+    round_inputs(&run->problem.in, dtype);
     run->input = (struct sps_problem){.shape = run->problem.shape,
                                       .in = run->problem.in,
                                       .extra = {.q_idx = run->problem.q_idx,
                                                 .k_idx = run->problem.k_idx,
                                                 .w_idx = run->problem.w_idx},
-                                      .dtype = SPS_F32,
+                                      .dtype = dtype,
                                       .seed = run->problem.seed};
     draw_given(run);
 }

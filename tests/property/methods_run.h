@@ -38,7 +38,8 @@ struct run {
     int64_t count;                    /* floats of the output */
 };
 
-/* From run->problem to run->input, with lists for the method `given`. */
+/* From run->problem to run->input, of a type that the seed draws (q, k and v are rounded
+ * to it), with lists for the method `given`. */
 void run_inputs(struct run *run);
 
 /* Weights of linear_setting for a run with inputs. */
