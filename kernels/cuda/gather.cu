@@ -24,8 +24,10 @@ static const struct variant portable[] = {
 };
 
 static const struct variant hopper[] = {
-    {sps_sm90_gather_d64, "gather_wgmma_d64", GATHER90_ROWS, 2},
-    {sps_sm90_gather_d128, "gather_wgmma_d128", GATHER90_ROWS, 2},
+    {sps_sm90_gather_d64, "gather_wgmma_d64", gather90_rows(64), 2},
+    {sps_sm90_gather_d128, "gather_wgmma_d128", gather90_rows(128), 2},
+    {sps_sm90_gather_d192, "gather_wgmma_d192", gather90_rows(128), 2},
+    {sps_sm90_gather_d256, "gather_wgmma_d256", gather90_rows(256), 2},
 };
 
 static const struct variant *variant_of(struct sps_device *dev,
@@ -33,8 +35,7 @@ static const struct variant *variant_of(struct sps_device *dev,
 {
     int size = sps_cuda_size(a->dk, a->dv);
 
-    return size < 2 && a->block <= 65535 && sps_sm90_usable(dev) ? &hopper[size]
-                                                                 : &portable[size];
+    return a->block <= 65535 && sps_sm90_usable(dev) ? &hopper[size] : &portable[size];
 }
 
 struct bins {

@@ -21,7 +21,12 @@ SPS_DEVICE bool list_alone(const int32_t *list, int64_t width)
     return list[0] >= 0 && (width == 1 || list[1] < 0);
 }
 
-enum { GATHER90_ROWS = 192 };
+/* Rows a tile of the sm_90a kernels: as many as have room for outputs of dv columns. */
+constexpr int gather90_rows(int dv)
+{
+    return dv > 128 ? 128 : 192;
+}
+
 enum { ALONE = 1 << 30 }; /* the row's only block: o and lse are written at once */
 
 /* Partials are float32 with scale 1 (portable kernels), or fp16 with the power of two
@@ -65,11 +70,17 @@ enum sps_status sps_cuda_gather_d256(struct sps_device *, const struct sps_shape
                                      const struct attend_args *,
                                      const struct gather_work *);
 
-/* For sm_90a: tiles of GATHER90_ROWS rows, blocks of at most 65535 keys. */
+/* For sm_90a: tiles of gather90_rows() rows, blocks of at most 65535 keys. */
 enum sps_status sps_sm90_gather_d64(struct sps_device *, const struct sps_shape *,
                                     const struct attend_args *,
                                     const struct gather_work *);
 enum sps_status sps_sm90_gather_d128(struct sps_device *, const struct sps_shape *,
+                                     const struct attend_args *,
+                                     const struct gather_work *);
+enum sps_status sps_sm90_gather_d192(struct sps_device *, const struct sps_shape *,
+                                     const struct attend_args *,
+                                     const struct gather_work *);
+enum sps_status sps_sm90_gather_d256(struct sps_device *, const struct sps_shape *,
                                      const struct attend_args *,
                                      const struct gather_work *);
 

@@ -228,9 +228,9 @@ static void nsa_whole(const struct nsa *n, struct sps_index *chosen)
 }
 
 /* All 16 blocks valid for most rows; whole: every stage in one timing. */
-static void nsa(int64_t t, int64_t h, int64_t g)
+static void nsa(int64_t t, int64_t h, int64_t g, int64_t d_)
 {
-    int64_t d_ = 128, cu[2];
+    int64_t cu[2];
     struct sps_band window = {false, 512, 0}, none = {false, 0, 0};
     struct nsa n = {.rule = {64, 16, 1, 2}, .index = {t, g, 64, 16, NULL, NULL}};
     struct data *d = &n.d;
@@ -250,7 +250,8 @@ static void nsa(int64_t t, int64_t h, int64_t g)
     other.list = device(t * g * 16 * 4);
     for (int64_t i = 0; i < t; i++)
         pairs += (double)sps_compressed_visible(i, n.by.l, n.by.u);
-    printf("nsa %lldk %lld/%lld\n", (long long)t / 1024, (long long)h, (long long)g);
+    printf("nsa %lldk %lld/%lld d %lld\n", (long long)t / 1024, (long long)h,
+           (long long)g, (long long)d_);
     TIME("  compress linear k", 2.0 * (double)(m * g * n.by.l * d_ * d_),
          MUST(gpu.kernels.compress_linear(&gpu, &d->shape, &d->in.k, &pe, &w, &n.by,
                                           n.k)));
@@ -378,12 +379,13 @@ int main(int argc, char **argv)
         dense(16384, 32, 4, 256, 256);
     }
     if (all || strcmp(what, "nsa") == 0) {
-        nsa(65536, 64, 4);
-        nsa(65536, 32, 8);
-        nsa(16384, 64, 4);
-        nsa(8192, 64, 4);
-        nsa(8192, 16, 16);
-        nsa(65536, 16, 16);
+        nsa(65536, 64, 4, 128);
+        nsa(65536, 32, 8, 128);
+        nsa(16384, 64, 4, 128);
+        nsa(8192, 64, 4, 128);
+        nsa(8192, 16, 16, 128);
+        nsa(65536, 16, 16, 128);
+        nsa(16384, 8, 2, 256);
     }
     if (all || strcmp(what, "moba") == 0) {
         moba(65536, 16, 16, 512, 8);

@@ -833,6 +833,29 @@ static void check_blocks(void)
          SPS_BF16,
          .block = 64},
         {"blocks, d 80/48", ONE(1700, 1700), 2, 2, 80, 48, SPS_BF16, .spread = true},
+        {"blocks, d 256", ONE(1300, 1300), 2, 2, 256, 256, SPS_BF16, .v_size = 0x1p100f},
+        {"blocks, d 256, G 4",
+         3,
+         {500, 1, 400},
+         {600, 90, 400},
+         4,
+         1,
+         256,
+         256,
+         SPS_F16,
+         .v_size = 0x1p-20f},
+        {"blocks, d 80/200", ONE(700, 1200), 3, 1, 80, 200, SPS_BF16, .spread = true},
+        {"blocks, d 192/128, G 8",
+         2,
+         {450, 300},
+         {500, 300},
+         8,
+         1,
+         192,
+         128,
+         SPS_BF16,
+         .v_size = 0x1p100f},
+        {"blocks, d 136/40", ONE(900, 900), 4, 2, 136, 40, SPS_F16, .spread = true},
     };
     static const int64_t kinds[][2] = {{32, 1},  {32, 40}, {64, 3},  {96, 5}, {128, 14},
                                        {160, 4}, {320, 2}, {511, 2}, {512, 1}};
@@ -1467,6 +1490,8 @@ static const struct spec alone[] = {
     {"alone, G 5", ONE(400, 400), 10, 2, 128, 128, SPS_F16, .block = 64},
     {"alone, G 1", ONE(700, 700), 4, 4, 128, 128, SPS_F16, .block = 64},
     {"alone, G 2", ONE(900, 900), 4, 2, 64, 64, SPS_BF16, .block = 64},
+    {"alone, G 2, d 192", ONE(700, 700), 4, 2, 192, 128, SPS_F16, .block = 64},
+    {"alone, G 4, d 256", ONE(500, 500), 8, 2, 256, 256, SPS_BF16, .block = 64},
 };
 
 static int64_t pick(uint64_t seed, uint64_t i, int64_t low, int64_t high)

@@ -1,8 +1,8 @@
 /* gather.cuh - attention over an index, block-outer, for sm_90a.
  *
- * A CTA walks over tiles: 3 warpgroups of 64 gathered rows each against the keys of one
- * block.  The fourth warpgroup feeds them: one thread brings K and V by TMA through a
- * ring, and a warp for each of the three gathers Q by cp.async into one of two buffers,
+ * A CTA walks over tiles: 2 or 3 warpgroups of 64 gathered rows each against the keys of
+ * one block.  One more warpgroup feeds them: one thread brings K and V by TMA through a
+ * ring, and a warp for each of the others gathers Q by cp.async into one of two buffers,
  * with a note of where each row's output goes and how many keys it sees.  Outputs leave
  * as 16-bit partials (gather.h), staged over the Q that nobody needs any more.
  */
@@ -14,7 +14,8 @@
 #include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/tma.h"
 
-enum { GATHER_WGS = GATHER90_ROWS / 64, GATHER_BUFFERS = 2 };
+/* Of each warpgroup's Q; of keys, at most. */
+enum { GATHER_BUFFERS = 2, GATHER_STAGES = 8 };
 
 /* What a warpgroup must know of its 64 rows. */
 struct gather_note {
@@ -24,17 +25,22 @@ struct gather_note {
     int32_t pad[3];
 };
 
-template <int D, int BN> struct gather_layout {
-    static constexpr int threads = (GATHER_WGS + 1) * 128;
-    static constexpr int feed = D > 64 ? 32 : 56,
-                         attend = D > 64 ? 160 : 152; /* registers */
-    static constexpr int buffers = GATHER_BUFFERS * GATHER_WGS;
-    static constexpr int q = 64 * D * 2, keys = BN * D * 2;
-    static constexpr int stages = keys > 16384 ? 4 : 8;
-    static constexpr int ring = buffers * q, notes = ring + stages * keys;
-    static constexpr int barriers = notes + buffers * (int)sizeof(struct gather_note);
-    static constexpr int bytes = barriers + 8 * 2 * (stages + buffers);
-    static_assert(bytes <= SM90_SHARED, "fits");
+/* For heads of up to DK and DV, BN keys a step. */
+template <int DK, int DV, int BN> struct gather_layout {
+    static constexpr int dk = DK, dv = DV, bn = BN;
+    static constexpr int wgs = gather90_rows(DV) / 64, threads = (wgs + 1) * 128;
+    static constexpr int feed = wgs == 2 ? 40 : DK == 128 ? 32 : 56; /* registers */
+    static constexpr int attend = wgs == 2 ? 232 : DK == 128 ? 160 : 152;
+    static constexpr int buffers = GATHER_BUFFERS * wgs;
+    static constexpr int q = 64 * DK * 2, keys = BN * DK * 2;             /* bytes */
+    static constexpr int note = sizeof(struct gather_note), pair = 2 * 8; /* barriers */
+    static constexpr int ring = buffers * q;
+    static constexpr int fit =
+        (SM90_SHARED - ring - buffers * (note + pair)) / (keys + pair);
+    static constexpr int stages = fit < GATHER_STAGES ? fit : GATHER_STAGES;
+    static constexpr int notes = ring + stages * keys, barriers = notes + buffers * note;
+    static constexpr int bytes = barriers + (stages + buffers) * pair;
+    static_assert(DV <= DK && stages > 2 && bytes <= SM90_SHARED, "fits");
 };
 
 #ifdef SPS_SM90A
@@ -44,11 +50,10 @@ struct gather_buffer {
     struct gather_note *note;
 };
 
-template <int D, int BN>
+template <typename L>
 SPS_DEVICE struct gather_buffer gather_buffer_of(unsigned char *shared, int wg, int turn)
 {
-    using L = gather_layout<D, BN>;
-    int i = turn % GATHER_BUFFERS * GATHER_WGS + wg;
+    int i = turn % GATHER_BUFFERS * L::wgs + wg;
     uint32_t at = shared_address(shared), full = at + L::barriers + 16 * L::stages;
     struct gather_buffer buffer = {at + i * L::q, full + 8 * i,
                                    full + 8 * (L::buffers + i),
@@ -57,13 +62,23 @@ SPS_DEVICE struct gather_buffer gather_buffer_of(unsigned char *shared, int wg, 
     return buffer;
 }
 
+/* One thread: D columns of the keys (or values) from `key` on into the next stage. */
+template <typename L, int D>
+SPS_DEVICE void feed_stage(const CUtensorMap *map, struct ring<L::stages> *ring,
+                           uint32_t stages, int head, int key)
+{
+    ring_begin(ring, L::bn * D * 2);
+    tma_load_slabs<D>(stages + ring->stage * L::keys, L::bn, map, ring_full(ring), head,
+                      key, KEEP_LONG);
+    ring_next(ring);
+}
+
 /* One thread: K and V of every tile of this CTA. */
-template <int D, int BN>
+template <typename L>
 SPS_DEVICE void feed_keys(const CUtensorMap *k, const CUtensorMap *v,
                           const struct attend_args *a, const struct gather_work *w,
                           int total, unsigned char *shared)
 {
-    using L = gather_layout<D, BN>;
     uint32_t at = shared_address(shared);
     struct ring<L::stages> ring = {
         at + L::barriers, 0, 0
@@ -72,12 +87,10 @@ SPS_DEVICE void feed_keys(const CUtensorMap *k, const CUtensorMap *v,
     for (int t = blockIdx.x; t < total; t += gridDim.x) {
         struct gather_tile tile = w->tiles[t];
         int head = tile.index_head * a->p / (int)(a->h / a->g);
-        for (int i = 0; i < tile.keys; i += BN)
-            for (int of_v = 0; of_v < 2; of_v++, ring_next(&ring)) {
-                ring_begin(&ring, L::keys);
-                tma_load_slabs<D>(at + L::ring + ring.stage * L::keys, BN, of_v ? v : k,
-                                  ring_full(&ring), head, tile.key + i, KEEP_LONG);
-            }
+        for (int i = 0; i < tile.keys; i += L::bn) {
+            feed_stage<L, L::dk>(k, &ring, at + L::ring, head, tile.key + i);
+            feed_stage<L, L::dv>(v, &ring, at + L::ring, head, tile.key + i);
+        }
     }
 }
 
@@ -114,33 +127,37 @@ SPS_DEVICE void note_rows(const struct attend_args *a, const struct gather_work 
 template <typename T, int D>
 SPS_DEVICE void gather_queries(uint32_t to, const T *q, int dk, const int (&place)[2])
 {
-    constexpr int chunks = D / 8, step = 32 / chunks;
-    int lane = threadIdx.x & 31, c = lane % chunks;
+    constexpr int chunks = D % 256 == 0 ? 32 : D % 128 == 0 ? 16 : 8, step = 32 / chunks;
+    int lane = threadIdx.x & 31;
 
 #pragma unroll
-    for (int i = 0; i < 64 / step; i++) {
-        int r = i * step + lane / chunks;
-        int at = __shfl_sync(~0u, place[i * step / 32], r & 31);
-        bool valid = at >= 0 && c * 8 < dk;
-        cp_async16(to + slab_at<64>(r, c), q + (valid ? (int64_t)at * dk + c * 8 : 0),
-                   valid);
-    }
+    for (int half = 0; half < 2; half++)
+#pragma unroll 4 /* more would spill */
+        for (int i = 0; i < 32; i += step) {
+            int r = i + lane / chunks, at = __shfl_sync(~0u, place[half], r);
+#pragma unroll
+            for (int c = lane % chunks; c < D / 8; c += chunks) {
+                bool valid = at >= 0 && c * 8 < dk;
+                cp_async16(to + slab_at<64>(32 * half + r, c),
+                           q + (valid ? (int64_t)at * dk + c * 8 : 0), valid);
+            }
+        }
 }
 
 /* A warp: the rows of warpgroup `wg` of every tile of this CTA. */
-template <typename T, int D, int BN>
+template <typename T, typename L>
 SPS_DEVICE void feed_rows(const struct attend_args *a, const struct gather_work *w,
                           int total, unsigned char *shared, int wg)
 {
     const T *q = (const T *)a->q + a->at.begin * a->h * a->dk;
 
     for (int t = blockIdx.x, turn = 0; t < total; t += gridDim.x, turn++) {
-        struct gather_buffer to = gather_buffer_of<D, BN>(shared, wg, turn);
+        struct gather_buffer to = gather_buffer_of<L>(shared, wg, turn);
         struct gather_tile tile = w->tiles[t];
         int place[2];
         barrier_wait(to.empty, turn / GATHER_BUFFERS % 2 ^ 1);
         note_rows(a, w, &tile, wg * 64, to.note, place);
-        gather_queries<T, D>(to.q, q, a->dk, place);
+        gather_queries<T, L::dk>(to.q, q, a->dk, place);
         cp_commit();
         cp_wait<0>();
         fence_async();
@@ -149,12 +166,11 @@ SPS_DEVICE void feed_rows(const struct attend_args *a, const struct gather_work 
 }
 
 /* A warpgroup's rows against the keys of their block: o and rows, not yet normalised. */
-template <typename T, int D, int BN>
+template <typename T, typename L>
 SPS_DEVICE void attend_block(const struct gather_buffer *from, uint32_t stages, float c,
-                             struct ring<gather_layout<D, BN>::stages> *ring,
-                             struct row_pair *rows, float (&o)[D / 2])
+                             struct ring<L::stages> *ring, struct row_pair *rows,
+                             float (&o)[L::dv / 2])
 {
-    using L = gather_layout<D, BN>;
     const struct gather_note *note = from->note;
     int lane = threadIdx.x & 31, row = warp_index() % 4 * 16 + lane / 4;
     int base = 0, keys = note->keys, limit[2] = {note->limit[row], note->limit[row + 8]};
@@ -164,16 +180,16 @@ SPS_DEVICE void attend_block(const struct gather_buffer *from, uint32_t stages, 
                                           : note->limit[lane + 32]);
 
 #pragma unroll 1
-    for (; base < most; base += BN) {
-        float s[BN / 2], factor[2];
-        uint32_t p[BN / 4];
+    for (; base < most; base += L::bn) {
+        float s[L::bn / 2], factor[2];
+        uint32_t p[L::bn / 4];
         bool grow;
         ring_wait(ring);
-        issue_qk<T, D, 64, BN>(s, from->q, stages + ring->stage * L::keys);
+        issue_qk<T, L::dk, 64, L::bn>(s, from->q, stages + ring->stage * L::keys);
         wgmma_wait<0>();
         hold(s);
         ring_release(ring);
-        if (least < base + BN) {
+        if (least < base + L::bn) {
             struct key_limits left = {{0, 0}, {limit[0] - base, limit[1] - base}};
             mask_limits<false>(s, &left);
             grow = softmax_rows<true>(s, rows, c, factor);
@@ -184,12 +200,12 @@ SPS_DEVICE void attend_block(const struct gather_buffer *from, uint32_t stages, 
         if (grow)
             scale_rows(o, factor);
         ring_wait(ring);
-        issue_pv<T, D, BN>(o, p, stages + ring->stage * L::keys);
+        issue_pv<T, L::dv, L::bn>(o, p, stages + ring->stage * L::keys);
         wgmma_wait<0>();
         hold(o);
         ring_release(ring);
     }
-    for (; base < keys; base += BN)
+    for (; base < keys; base += L::bn)
         for (int i = 0; i < 2; i++) {
             ring_wait(ring);
             ring_release(ring);
@@ -234,12 +250,12 @@ SPS_DEVICE void finish_rows(const float (&o)[R], const struct row_pair *rows,
 
 /* A warp's 16 rows times factor[2], as fp16, through its own part of the Q buffer to
  * their places, 16 bytes a thread. */
-template <int D>
-SPS_DEVICE void store_partials(const float (&o)[D / 2], const float (&factor)[2],
+template <int DV>
+SPS_DEVICE void store_partials(const float (&o)[DV / 2], const float (&factor)[2],
                                uint32_t q, const struct gather_note *note, int dv,
                                __half *partial)
 {
-    constexpr int chunks = D / 8, step = 32 / chunks;
+    constexpr int chunks = DV / 8, step = 32 / chunks;
     int lane = threadIdx.x & 31, first = warp_index() % 4 * 16, c = lane % chunks;
 
 #pragma unroll
@@ -270,47 +286,43 @@ SPS_DEVICE void store_partials(const float (&o)[D / 2], const float (&factor)[2]
 }
 
 /* A consumer warpgroup. */
-template <typename T, int D, int BN>
+template <typename T, typename L>
 SPS_DEVICE void attend_tiles(const struct attend_args *a, const struct gather_work *w,
                              int total, unsigned char *shared, int wg)
 {
-    using L = gather_layout<D, BN>;
     uint32_t at = shared_address(shared);
     struct ring<L::stages> ring = {
         at + L::barriers, 0, 0
     };
 
     for (int t = blockIdx.x, turn = 0; t < total; t += gridDim.x, turn++) {
-        struct gather_buffer from = gather_buffer_of<D, BN>(shared, wg, turn);
+        struct gather_buffer from = gather_buffer_of<L>(shared, wg, turn);
         struct row_pair rows;
-        float o[D / 2], factor[2];
+        float o[L::dv / 2], factor[2];
         start_rows(o, &rows);
         barrier_wait(from.full, turn / GATHER_BUFFERS % 2);
-        attend_block<T, D, BN>(&from, at + L::ring, a->c, &ring, &rows, o);
+        attend_block<T, L>(&from, at + L::ring, a->c, &ring, &rows, o);
         finish_rows(o, &rows, a, from.note, w->heads, factor);
         named_sync(1 + wg, 128); /* all four warps have read Q */
-        store_partials<D>(o, factor, from.q, from.note, a->dv, (__half *)w->partial);
-        warp_arrive(from.empty);
+        store_partials<L::dv>(o, factor, from.q, from.note, a->dv, (__half *)w->partial);
+        barrier_arrive(from.empty);
     }
 }
 
-template <int D, int BN> SPS_DEVICE void gather_init(unsigned char *shared)
+template <typename L> SPS_DEVICE void gather_init(unsigned char *shared)
 {
-    using L = gather_layout<D, BN>;
-
-    ring_init<L::stages>(shared_address(shared) + L::barriers, GATHER_WGS * 4);
+    ring_init<L::stages>(shared_address(shared) + L::barriers, L::wgs * 4);
     for (int i = 0; i < L::buffers; i++) {
-        struct gather_buffer b =
-            gather_buffer_of<D, BN>(shared, i % GATHER_WGS, i / GATHER_WGS);
+        struct gather_buffer b = gather_buffer_of<L>(shared, i % L::wgs, i / L::wgs);
         barrier_init(b.full, 32);
-        barrier_init(b.empty, 4);
+        barrier_init(b.empty, 128);
     }
     barrier_fence_init();
 }
 #endif
 
-template <typename T, int D, int BN>
-static __global__ void __launch_bounds__(gather_layout<D, BN>::threads, 1)
+template <typename T, typename L>
+static __global__ void __launch_bounds__(L::threads, 1)
     gather_wgmma(const __grid_constant__ CUtensorMap k,
                  const __grid_constant__ CUtensorMap v,
                  const __grid_constant__ struct attend_args a,
@@ -318,60 +330,61 @@ static __global__ void __launch_bounds__(gather_layout<D, BN>::threads, 1)
 {
 #ifdef SPS_SM90A
     extern __shared__ __align__(1024) unsigned char shared[];
-    using L = gather_layout<D, BN>;
     int wg = warpgroup_index(), warp = warp_index(), total = *w.total;
 
     if (threadIdx.x == 0)
-        gather_init<D, BN>(shared);
+        gather_init<L>(shared);
     __syncthreads();
     if (wg == 0) {
         registers_give<L::feed>();
-        if (warp > 0)
-            feed_rows<T, D, BN>(&a, &w, total, shared, warp - 1);
+        if (warp > 0 && warp <= L::wgs)
+            feed_rows<T, L>(&a, &w, total, shared, warp - 1);
         else if (threadIdx.x == 0)
-            feed_keys<D, BN>(&k, &v, &a, &w, total, shared);
+            feed_keys<L>(&k, &v, &a, &w, total, shared);
     } else {
         registers_take<L::attend>();
-        attend_tiles<T, D, BN>(&a, &w, total, shared, wg - 1);
+        attend_tiles<T, L>(&a, &w, total, shared, wg - 1);
     }
 #endif
 }
 
-template <typename T, int D, int BN>
+template <typename T, typename L>
 static enum sps_status
 gather_launch(struct sps_device *dev, const struct sps_shape *shape,
               const struct attend_args *a, const struct gather_work *w)
 {
-    using L = gather_layout<D, BN>;
     const struct cuda_state *state = cuda_state_of(dev);
     CUtensorMap k, v;
 
-    SPS_TRY(sps_sm90_map_rows(dev, &k, a->k, a->dtype, shape->s, a->g, a->dk, 1, BN));
-    SPS_TRY(sps_sm90_map_rows(dev, &v, a->v, a->dtype, shape->s, a->g, a->dv, 1, BN));
-    CUDA_TRY(sm90_launch(gather_wgmma<T, D, BN>, state->prop.multiProcessorCount,
-                         L::threads, L::bytes, state->stream, k, v, *a, *w));
+    SPS_TRY(sps_sm90_map_rows(dev, &k, a->k, a->dtype, shape->s, a->g, a->dk, 1, L::bn));
+    SPS_TRY(sps_sm90_map_rows(dev, &v, a->v, a->dtype, shape->s, a->g, a->dv, 1, L::bn));
+    CUDA_TRY(sm90_launch(gather_wgmma<T, L>, state->prop.multiProcessorCount, L::threads,
+                         L::bytes, state->stream, k, v, *a, *w));
     return SPS_OK;
 }
 
-/* Tiles of 128 keys, or of 64 where these waste less of a small block. */
-template <typename T, int D>
+/* Tiles of 128 keys, or of 64 where these waste less of a small block, or heads are so
+ * wide that no more fit. */
+template <typename T, int DK, int DV>
 static enum sps_status gather_keys(struct sps_device *dev, const struct sps_shape *shape,
                                    const struct attend_args *a,
                                    const struct gather_work *w)
 {
+    constexpr int most = DK > 128 ? 64 : 128;
     int last = (a->block - 1) % 128 + 1;
 
-    return a->block < 256 && last <= 64 ? gather_launch<T, D, 64>(dev, shape, a, w)
-                                        : gather_launch<T, D, 128>(dev, shape, a, w);
+    return a->block < 256 && last <= 64
+               ? gather_launch<T, gather_layout<DK, DV, 64>>(dev, shape, a, w)
+               : gather_launch<T, gather_layout<DK, DV, most>>(dev, shape, a, w);
 }
 
-template <int D>
+template <int DK, int DV>
 static enum sps_status
 gather_wgmma_any(struct sps_device *dev, const struct sps_shape *shape,
                  const struct attend_args *a, const struct gather_work *w)
 {
-    return a->dtype == SPS_BF16 ? gather_keys<__nv_bfloat16, D>(dev, shape, a, w)
-                                : gather_keys<__half, D>(dev, shape, a, w);
+    return a->dtype == SPS_BF16 ? gather_keys<__nv_bfloat16, DK, DV>(dev, shape, a, w)
+                                : gather_keys<__half, DK, DV>(dev, shape, a, w);
 }
 
 #endif

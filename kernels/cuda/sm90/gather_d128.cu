@@ -7,5 +7,5 @@ enum sps_status sps_sm90_gather_d128(struct sps_device *dev,
                                      const struct attend_args *a,
                                      const struct gather_work *w)
 {
-    return gather_wgmma_any<128>(dev, shape, a, w);
+    return gather_wgmma_any<128, 128>(dev, shape, a, w);
 }

@@ -6,5 +6,5 @@ enum sps_status sps_sm90_gather_d64(struct sps_device *dev, const struct sps_sha
                                     const struct attend_args *a,
                                     const struct gather_work *w)
 {
-    return gather_wgmma_any<64>(dev, shape, a, w);
+    return gather_wgmma_any<64, 64>(dev, shape, a, w);
 }
