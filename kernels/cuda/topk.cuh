@@ -28,15 +28,27 @@ struct list_view {
     int visible, seen; /* blocks; compressed keys */
 };
 
-/* The key of block b with score x: 0 where it is not visible.  A NaN is reported. */
+/* The key of block b with score x: 0 where it is not visible. */
 SPS_DEVICE uint32_t key_of(const struct topk_args *a, const struct list_view *view, int b,
                            float x)
 {
     if (b >= view->visible)
         return 0;
-    if (isnan(x))
-        atomicMin(a->fault, (unsigned long long)view->list);
     return b < a->init || b >= view->visible - a->local ? ~0u : order_of(x);
+}
+
+/* Report a list with a NaN; scores of blocks that are not visible are none. */
+template <int N>
+SPS_DEVICE void check_scores(const struct topk_args *a, const struct list_view *view,
+                             const float (&x)[N])
+{
+    bool wrong = false;
+
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        wrong |= isnan(x[i]);
+    if (wrong)
+        atomicMin(a->fault, (unsigned long long)view->list);
 }
 
 /* Largest `least` that at least `keep` of the warp's keys (HELD a lane) reach. */
@@ -209,6 +221,7 @@ SPS_DEVICE int choose_held(const struct topk_args *a, const struct list_view *vi
 #pragma unroll
     for (int i = 0; i < HELD; i++)
         x[i] = score(i * 32 + lane);
+    check_scores(a, view, x);
 #pragma unroll
     for (int i = 0; i < HELD; i++)
         key[i] = key_of(a, view, i * 32 + lane, x[i]);
@@ -280,6 +293,7 @@ SPS_DEVICE uint32_t store_keys(const struct topk_args *a, const struct list_view
 #pragma unroll
         for (int i = 0; i < STORED_HELD; i++)
             x[i] = from + i * 32 < view->visible ? scores[from + i * 32] : 0;
+        check_scores(a, view, x);
 #pragma unroll
         for (int i = 0; i < STORED_HELD; i++) {
             uint32_t key = key_of(a, view, from + i * 32, x[i]);
@@ -350,8 +364,13 @@ SPS_DEVICE void choose_list(const struct topk_args *a, const struct list_view *v
     if constexpr (HELD > 0)
         written = choose_held<HELD>(a, view, score, keep, few, out);
     else
-        written = choose_any([=](int b) { return key_of(a, view, b, score(b)); },
-                             view->visible, keep, out);
+        written = choose_any(
+            [=](int b) {
+                float x[1] = {score(b)};
+                check_scores(a, view, x);
+                return key_of(a, view, b, x[0]);
+            },
+            view->visible, keep, out);
     fill_list(a, written, out);
 }
 

@@ -262,6 +262,13 @@ static void nsa(int64_t t, int64_t h, int64_t g, int64_t d_)
         "  compressed + scores + top-16 (useful flops)", 6.0 * (double)(d_ * h) * pairs,
         MUST(gpu.kernels.compressed_select(&gpu, &d->shape, &d->in.q, n.k, n.v, &n.by,
                                            &n.rule, d->rows, d->o[0], d->lse, &n.index)));
+    n.by.rounded = SPS_BF16;
+    MUST(gpu.kernels.compress_mean(&gpu, &d->shape, &d->in.k, &n.by, n.k));
+    MUST(gpu.kernels.compress_mean(&gpu, &d->shape, &d->in.v, &n.by, n.v));
+    TIME(
+        "  the same, keys rounded once", 6.0 * (double)(d_ * h) * pairs,
+        MUST(gpu.kernels.compressed_select(&gpu, &d->shape, &d->in.q, n.k, n.v, &n.by,
+                                           &n.rule, d->rows, d->o[0], d->lse, &n.index)));
     TIME("  window 512", near_flops,
          MUST(gpu.kernels.dense(&gpu, &d->shape, &d->in, &window, d->rows, d->o[2],
                                 d->lse)));
@@ -281,8 +288,12 @@ static void nsa(int64_t t, int64_t h, int64_t g, int64_t d_)
                                      d->o[1], d->lse)));
         snprintf(name, sizeof name, "  selected, window and sum, %s", lists[i]);
         TIME(name, free_flops + near_flops, nsa_attend(&n));
-        snprintf(name, sizeof name, "  whole (mean, %s)", lists[i]);
-        TIME(name, 0.0, nsa_whole(&n, i ? &other : &n.index));
+        for (int once = 0; once < 2; once++) {
+            n.by.rounded = once ? SPS_BF16 : SPS_F32;
+            snprintf(name, sizeof name, "  whole (mean%s, %s)", once ? " rounded" : "",
+                     lists[i]);
+            TIME(name, 0.0, nsa_whole(&n, i ? &other : &n.index));
+        }
     }
     gpu.backend->free(&gpu, w.data), gpu.backend->free(&gpu, pe.data);
     gpu.backend->free(&gpu, n.k), gpu.backend->free(&gpu, n.v);

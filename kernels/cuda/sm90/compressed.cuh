@@ -16,14 +16,14 @@
 template <typename S> struct compressed90_rings {
     struct ring<S::stages> tiles;
     struct ring<1> q;
-    uint32_t number; /* of the row tile in q; -1: no more */
+    struct row_tile *row_tiles; /* by phase of q; count 0: no more */
 };
 
 template <typename S>
-SPS_DEVICE struct compressed90_rings<S> compressed90_rings_at(uint32_t shared) {
-    uint32_t at = shared + S::barriers;
+SPS_DEVICE struct compressed90_rings<S> compressed90_rings_at(unsigned char *memory) {
+    uint32_t at = shared_address(memory) + S::barriers;
     struct compressed90_rings<S> r = {
-        {at, 0, 0}, {at + 128, 0, 0}, at + 144
+        {at, 0, 0}, {at + 128, 0, 0}, (struct row_tile *)(memory + S::barriers + 144)
     };
 
     return r;
@@ -78,7 +78,7 @@ SPS_DEVICE void compressed90_load(const struct attend_args *a,
             key = (int)tile.seq.key;
 
         barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
-        store_shared(r.number, number);
+        r.row_tiles[r.q.phase] = tile;
         load_query_tile<S, D>(a, maps, &tile, shared, &r.q);
         ring_next(&r.q);
         for (int i = 0; i < 2 * steps; i++) {
@@ -91,7 +91,7 @@ SPS_DEVICE void compressed90_load(const struct attend_args *a,
         }
     }
     barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
-    store_shared(r.number, -1);
+    r.row_tiles[r.q.phase].count = 0;
     barrier_arrive(ring_full(&r.q));
 }
 
@@ -101,7 +101,7 @@ SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
                                   int wg, struct compressed90_rings<S> *r)
 {
     const struct attend_args *at = &a->attend;
-    uint32_t shared = shared_address(memory), q = shared + wg * 64 * 128;
+    uint32_t shared = shared_address(memory), q = warp_uniform(shared + wg * 64 * 128);
     int warp = wg * 4 + (warp_index() & 3), steps = compressed90_steps<BN>(&at->at, tile);
     struct score_rows90 scores = {a->sums + blockIdx.x * a->slots * a->columns,
                                   a->columns, a->scores};
@@ -110,7 +110,8 @@ SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
     struct row_view view = view_pair<S>(at, tile, memory, wg);
     attend_rows<S, D, BN>(at, tile, steps, q, shared, &r->tiles, &view);
     score_keys<S, D, BN>(at->lg, steps, q, shared, &r->tiles, &view, &scores);
-    ring_release(&r->q);
+    barrier_arrive(ring_empty(&r->q));
+    ring_next(&r->q);
     choose_rows<S::blocks>(a, tile, warp * 16, wg, &scores,
                            (struct few_keys *)(memory + S::few) + warp);
 }
@@ -125,12 +126,12 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
     using S = compressed90_shape<D, NWG, BN, TERMS, BLOCKS>;
     extern __shared__ __align__(1024) unsigned char memory[];
     uint32_t shared = shared_address(memory);
-    struct compressed90_rings<S> r = compressed90_rings_at<S>(shared);
+    struct compressed90_rings<S> r = compressed90_rings_at<S>(memory);
     int wg = warpgroup_index();
 
     if (threadIdx.x == 0) {
         ring_init<S::stages>(r.tiles.at, NWG * 4);
-        ring_init<1>(r.q.at, NWG * 4);
+        ring_init<1>(r.q.at, NWG * 128); /* all threads read the tile */
         barrier_fence_init();
     }
     for (int i = threadIdx.x; i < S::q_bytes / 16; i += S::threads) /* rows of no head */
@@ -145,12 +146,10 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
         registers_take<160>();
         for (;;) {
             ring_wait(&r.q);
-            int number = load_shared(r.number);
-            if (number < 0)
+            const struct row_tile *tile = r.row_tiles + r.q.phase;
+            if (tile->count == 0)
                 break;
-            struct row_tile tile = row_tile_of(&a.attend.at, number, a.attend.groups,
-                                               a.attend.section, a.attend.p);
-            compressed90_tile<T, S, D, BN>(&a, &tile, memory, wg - 1, &r);
+            compressed90_tile<T, S, D, BN>(&a, tile, memory, wg - 1, &r);
         }
     }
 #endif
