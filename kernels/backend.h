@@ -247,7 +247,8 @@ struct sps_kernels {
                              struct sps_rows rows, float *scores);
 
     /* Write the lists of rows [begin, end) of a bounded index (its t, heads, block, width
-     * and list are set; width >= count).  SPS_ENUMERIC on a NaN score, with its place. */
+     * and list are set; width >= count).  SPS_ENUMERIC on a NaN score, with its place;
+     * a device that works ahead tells it at the next download, upload or elapsed. */
     enum sps_status (*topk)(struct sps_device *dev, const struct sps_shape *shape,
                             const float *scores, const struct sps_rule *rule,
                             struct sps_rows rows, struct sps_index *index);

@@ -54,6 +54,7 @@ static enum sps_status fill_state(struct cuda_state *state)
     CUDA_TRY(cudaMalloc(&state->flush, state->flush_bytes));
     CUDA_TRY(cudaMallocHost((void **)&state->fault_host, sizeof *state->fault_host));
     CUDA_TRY(cudaMalloc((void **)&state->fault, sizeof *state->fault));
+    CUDA_TRY(cudaMemsetAsync(state->fault, 0xff, sizeof *state->fault, state->stream));
     return sps_sm90_open(state);
 }
 
@@ -158,7 +159,7 @@ static enum sps_status copy(struct sps_device *dev, void *to, const void *from,
     if (bytes > 0)
         CUDA_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, state->stream));
     CUDA_TRY(cudaStreamSynchronize(state->stream));
-    return SPS_OK;
+    return sps_cuda_faults(dev);
 }
 
 static enum sps_status mark(struct sps_device *dev, int slot)
@@ -175,7 +176,7 @@ static enum sps_status elapsed(struct sps_device *dev, int from, int to, double 
     CUDA_TRY(cudaEventSynchronize(state->mark[to]));
     CUDA_TRY(cudaEventElapsedTime(&ms, state->mark[from], state->mark[to]));
     *seconds = (double)ms * 1e-3;
-    return SPS_OK;
+    return sps_cuda_faults(dev);
 }
 
 static enum sps_status flush(struct sps_device *dev)

@@ -228,46 +228,57 @@ enum sps_status sps_cuda_compress_mean(struct sps_device *dev,
     return SPS_OK;
 }
 
-/* *top = float bits of the largest |x|. */
-static __global__ void find_top(const float *x, int64_t count, uint32_t *top)
+struct split_args {
+    struct split_part part[SPS_CUDA_PARTS];
+    uint32_t *top;
+};
+
+/* top[part] = float bits of the part's largest |x|. */
+static __global__ void find_top(const __grid_constant__ struct split_args a)
 {
+    const struct split_part *part = &a.part[blockIdx.y];
     uint32_t most = 0;
 
-    for (int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x; i < count;
+    for (int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x; i < part->count;
          i += (int64_t)gridDim.x * blockDim.x) {
-        uint32_t bits = __float_as_uint(x[i]) & 0x7fffffffu;
+        uint32_t bits = __float_as_uint(part->x[i]) & 0x7fffffffu;
         most = most > bits ? most : bits;
     }
     most = __reduce_max_sync(~0u, most);
     if ((threadIdx.x & 31) == 0)
-        atomicMax(top, most);
+        atomicMax(a.top + blockIdx.y, most);
 }
 
-static __global__ void split(const float *x, int64_t count, __half *high, __half *low,
-                             const uint32_t *top)
+static __global__ void split(const __grid_constant__ struct split_args a)
 {
+    const struct split_part *part = &a.part[blockIdx.y];
     int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
 
-    if (i >= count)
+    if (i >= part->count)
         return;
-    float scaled = x[i] * term_scale(*top);
+    float scaled = part->x[i] * term_scale(a.top[blockIdx.y]);
     __half term = __float2half_rn(scaled);
-    high[i] = term;
-    if (low)
-        low[i] = __float2half_rn(scaled - __half2float(term));
+    ((__half *)part->high)[i] = term;
+    if (part->low)
+        ((__half *)part->low)[i] = __float2half_rn(scaled - __half2float(term));
 }
 
-enum sps_status sps_cuda_split(struct sps_device *dev, const float *x, int64_t count,
-                               void *high, void *low, uint32_t *top)
+enum sps_status sps_cuda_split(struct sps_device *dev, const struct split_part *parts,
+                               int count, uint32_t *top)
 {
     cudaStream_t stream = cuda_state_of(dev)->stream;
+    struct split_args a = {{}, top};
+    int64_t most = 0;
 
-    CUDA_TRY(cudaMemsetAsync(top, 0, sizeof *top, stream));
-    if (count == 0)
+    for (int i = 0; i < count; i++) {
+        a.part[i] = parts[i];
+        most = most > parts[i].count ? most : parts[i].count;
+    }
+    CUDA_TRY(cudaMemsetAsync(top, 0, (size_t)count * sizeof *top, stream));
+    if (most == 0)
         return SPS_OK;
-    find_top<<<256, 256, 0, stream>>>(x, count, top);
-    split<<<(unsigned)((count + 255) / 256), 256, 0, stream>>>(x, count, (__half *)high,
-                                                               (__half *)low, top);
+    find_top<<<dim3(256, (unsigned)count), 256, 0, stream>>>(a);
+    split<<<dim3((unsigned)((most + 255) / 256), (unsigned)count), 256, 0, stream>>>(a);
     CUDA_TRY(cudaGetLastError());
     return SPS_OK;
 }

@@ -51,10 +51,9 @@ static enum sps_status prepare(struct job *job, struct sps_rows rows, float *lse
     job->sums = (float *)sps_cuda_take(job->dev, sums);
     if (!job->fits)
         return SPS_OK;
-    SPS_TRY(sps_cuda_split(job->dev, job->k_cmp, m * shape->dk, job->high, job->low,
-                           job->top));
-    return sps_cuda_split(job->dev, job->v_cmp, m * shape->dv, job->v, NULL,
-                          job->top + 1);
+    struct split_part parts[] = {{job->k_cmp, m * shape->dk, job->high, job->low},
+                                 {job->v_cmp, m * shape->dv, job->v, NULL}};
+    return sps_cuda_split(job->dev, parts, 2, job->top);
 }
 
 static struct attend_args attend_args_of(const struct job *job, float *o)
@@ -205,10 +204,9 @@ sps_cuda_compressed_select(struct sps_device *dev, const struct sps_shape *shape
     job.fused =
         sps_sm90_compressed_bytes(dev, shape, by, q->dtype, rule->block, job.columns);
     SPS_TRY(prepare(&job, rows, lse));
-    SPS_TRY(sps_cuda_topk_begin(dev));
     if (job.fused > 0)
         SPS_TRY(select_fused(&job, rule, rows, o, index));
     else
         SPS_TRY(select_chunks(&job, rule, rows, o, index));
-    return sps_cuda_topk_check(dev, index);
+    return sps_cuda_chosen(dev, index);
 }

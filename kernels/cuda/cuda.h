@@ -7,6 +7,12 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/geometry.cuh"
 
+/* Uploads that are found again instead of made again. */
+enum { SPS_CUDA_RECENT = 16 };
+struct cuda_upload {
+    size_t at, bytes;
+};
+
 struct cuda_state {
     int id;
     cudaStream_t stream;
@@ -14,13 +20,17 @@ struct cuda_state {
     struct cudaDeviceProp prop;
     char *ring_host, *ring; /* pinned, and its copy on the device: small uploads */
     size_t ring_bytes, ring_used;
+    struct cuda_upload recent[SPS_CUDA_RECENT]; /* in the ring; bytes 0: none */
+    int latest;                                 /* of them, the last one put */
     char *work; /* scratch of the call in flight; grows, never shrinks */
     size_t work_bytes, work_used;
     void *flush;
     size_t flush_bytes;
     int64_t *fault_host, *fault; /* place of the first bad number; -1: none */
+    int64_t fault_heads;         /* heads of the choice to be asked about; 0: none */
     bool portable;               /* no sm90/ kernels */
-    int *counter;                /* of tiles handed out (sm90/) */
+    unsigned *counter;           /* of tiles handed out since open (sm90/) */
+    unsigned drawn;              /* what it will be when all launches have run */
     void *encode;                /* the driver's tensor map encoder (sm90/) */
     struct nvml *nvml;           /* the sensors' library, once asked */
 };
@@ -39,7 +49,8 @@ static inline struct cuda_state *cuda_state_of(struct sps_device *dev)
     return (struct cuda_state *)dev->state;
 }
 
-/* Copy `bytes` of host memory to the device in issue order; valid until the call ends. */
+/* Copy `bytes` of host memory to the device in issue order, or find the same bytes there
+ * from before; valid until the next call of this. */
 enum sps_status sps_cuda_put(struct sps_device *dev, const void *from, size_t bytes,
                              const void **to);
 
@@ -135,13 +146,19 @@ enum sps_status sps_cuda_score_run(struct sps_device *dev, const struct sps_shap
                                    const struct sps_compression *by, struct sps_rows rows,
                                    int64_t heads, struct score_args *a);
 
-/* x[count] as one or two fp16 terms, scaled by what *top (written first) says; low NULL:
- * one term (terms.cuh). */
-enum sps_status sps_cuda_split(struct sps_device *dev, const float *x, int64_t count,
-                               void *high, void *low, uint32_t *top);
+/* x[count] of each part as one or two fp16 terms, scaled by what top[part] (written
+ * first) says; low NULL: one term (terms.cuh). */
+enum { SPS_CUDA_PARTS = 2 };
+struct split_part {
+    const float *x;
+    int64_t count;
+    void *high, *low;
+};
+enum sps_status sps_cuda_split(struct sps_device *dev, const struct split_part *parts,
+                               int count, uint32_t *top);
 
-/* Top-k of rows into the index; `by`: of compressed keys, or NULL.  A NaN is noted and
- * told by sps_cuda_topk_check. */
+/* Top-k of rows into the index; `by`: of compressed keys, or NULL.  A NaN is noted on the
+ * device. */
 enum sps_status sps_cuda_topk_run(struct sps_device *dev, const struct sps_shape *shape,
                                   const struct score_source *from,
                                   const struct sps_compression *by,
@@ -151,9 +168,11 @@ struct topk_args;
 void sps_cuda_topk_fill(struct sps_device *dev, const struct sps_rule *rule,
                         const struct score_source *from, const struct sps_index *index,
                         struct topk_args *a);
-enum sps_status sps_cuda_topk_begin(struct sps_device *dev);
-enum sps_status sps_cuda_topk_check(struct sps_device *dev,
-                                    const struct sps_index *index);
+
+/* The lists of an index were chosen: a NaN that was noted is to be told when the host
+ * next waits, by sps_cuda_faults(). */
+enum sps_status sps_cuda_chosen(struct sps_device *dev, const struct sps_index *index);
+enum sps_status sps_cuda_faults(struct sps_device *dev);
 
 /* The slots of struct sps_kernels. */
 enum sps_status sps_cuda_dense(struct sps_device *, const struct sps_shape *,

@@ -147,9 +147,9 @@ static enum sps_status split_means(struct sps_device *dev, const struct sps_shap
     *high = sps_cuda_take(dev, bytes);
     *low = sps_cuda_take(dev, bytes);
     *top = (uint32_t *)sps_cuda_take(dev, sizeof **top);
-    return sps_cuda_fits(q->dtype, shape->dk, 8)
-               ? sps_cuda_split(dev, means, count, *high, *low, *top)
-               : SPS_OK;
+    struct split_part part = {means, count, *high, *low};
+    return sps_cuda_fits(q->dtype, shape->dk, 8) ? sps_cuda_split(dev, &part, 1, *top)
+                                                 : SPS_OK;
 }
 
 enum sps_status sps_cuda_gate(struct sps_device *dev, const struct sps_shape *shape,
@@ -187,14 +187,12 @@ enum sps_status sps_cuda_gate_select(struct sps_device *dev,
     SPS_TRY(sps_check_rule(rule, index));
     if (sps_sm90_gates(dev, shape, q->dtype, by, rule, index)) {
         SPS_TRY(split_means(dev, shape, q, means, by, 0, &high, &low, &top));
-        SPS_TRY(sps_cuda_topk_begin(dev));
         SPS_TRY(sps_sm90_gate(dev, shape, q, high, low, by, rule, rows, index));
-        return sps_cuda_topk_check(dev, index);
+        return sps_cuda_chosen(dev, index);
     }
     SPS_TRY(split_means(dev, shape, q, means, by, (size_t)chunk * row_bytes, &high, &low,
                         &top));
     float *scores = (float *)sps_cuda_take(dev, (size_t)chunk * row_bytes);
-    SPS_TRY(sps_cuda_topk_begin(dev));
     for (int64_t row = rows.begin; row < rows.end; row += chunk) {
         struct sps_rows part = {row, row + chunk < rows.end ? row + chunk : rows.end};
         struct score_source from = {scores, blocks, 0, 0};
@@ -203,5 +201,5 @@ enum sps_status sps_cuda_gate_select(struct sps_device *dev,
     }
     dev->impl =
         sps_cuda_fits(q->dtype, shape->dk, 8) ? "gate_select_mma" : "gate_select_simple";
-    return sps_cuda_topk_check(dev, index);
+    return sps_cuda_chosen(dev, index);
 }

@@ -25,25 +25,31 @@ static __global__ void __launch_bounds__(WARPS * 32)
     choose_list<HELD>(&a, &view, a.list + view.list * a.width, &few[threadIdx.x / 32]);
 }
 
-enum sps_status sps_cuda_topk_begin(struct sps_device *dev)
+enum sps_status sps_cuda_faults(struct sps_device *dev)
 {
     struct cuda_state *state = cuda_state_of(dev);
+    int64_t heads = state->fault_heads;
 
-    CUDA_TRY(cudaMemsetAsync(state->fault, 0xff, sizeof *state->fault, state->stream));
-    return SPS_OK;
-}
-
-enum sps_status sps_cuda_topk_check(struct sps_device *dev, const struct sps_index *index)
-{
-    struct cuda_state *state = cuda_state_of(dev);
-
+    if (heads == 0)
+        return SPS_OK;
+    state->fault_heads = 0;
     CUDA_TRY(cudaMemcpyAsync(state->fault_host, state->fault, sizeof *state->fault,
                              cudaMemcpyDeviceToHost, state->stream));
     CUDA_TRY(cudaStreamSynchronize(state->stream));
     if (*state->fault_host < 0)
         return SPS_OK;
-    return sps_fail_nan(*state->fault_host / index->heads,
-                        *state->fault_host % index->heads);
+    CUDA_TRY(cudaMemsetAsync(state->fault, 0xff, sizeof *state->fault, state->stream));
+    return sps_fail_nan(*state->fault_host / heads, *state->fault_host % heads);
+}
+
+enum sps_status sps_cuda_chosen(struct sps_device *dev, const struct sps_index *index)
+{
+    struct cuda_state *state = cuda_state_of(dev);
+
+    if (state->fault_heads != index->heads)
+        SPS_TRY(sps_cuda_faults(dev));
+    state->fault_heads = index->heads;
+    return SPS_OK;
 }
 
 void sps_cuda_topk_fill(struct sps_device *dev, const struct sps_rule *rule,
@@ -101,8 +107,6 @@ enum sps_status sps_cuda_topk(struct sps_device *dev, const struct sps_shape *sh
     dev->impl = "topk_warp";
     SPS_TRY(sps_check_causal(shape, "topk"));
     SPS_TRY(sps_check_rule(rule, index));
-    SPS_TRY(sps_cuda_topk_begin(dev));
     SPS_TRY(sps_cuda_topk_run(dev, shape, &from, NULL, rule, rows, index));
-    SPS_TRY(sps_cuda_topk_check(dev, index));
-    return SPS_OK;
+    return sps_cuda_chosen(dev, index);
 }

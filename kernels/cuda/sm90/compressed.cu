@@ -117,8 +117,8 @@ enum sps_status sps_sm90_compressed(struct sps_device *dev, const struct sps_sha
     SPS_TRY(sps_cuda_geometry(dev, shape, by, NULL, rows, COMPRESSED90_ROWS >> a->lg, 1,
                               &a->at));
     SPS_TRY(map(dev, shape, by, a, &maps));
-    SPS_TRY(sps_sm90_counter(dev, &maps.counter));
     int64_t tiles = (int64_t)a->at.tiles * a->groups;
+    maps.counter = sps_sm90_counter(dev, tiles);
     int grid = tiles < ctas_of(dev) ? (int)tiles : ctas_of(dev);
     CUDA_TRY(kernel->run(args, &maps, grid, cuda_state_of(dev)->stream));
     return SPS_OK;

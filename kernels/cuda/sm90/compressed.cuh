@@ -72,7 +72,7 @@ SPS_DEVICE void compressed90_load(const struct attend_args *a,
 {
     int total = a->at.tiles * a->groups, number = blockIdx.x;
 
-    for (; number < total; number = gridDim.x + atomicAdd(maps->counter, 1)) {
+    for (; number < total; number = draw_tile(&maps->counter)) {
         struct row_tile tile = row_tile_of(&a->at, number, a->groups, a->section, a->p);
         int steps = compressed90_steps<BN>(&a->at, &tile), kv = tile.head / a->p,
             key = (int)tile.seq.key;

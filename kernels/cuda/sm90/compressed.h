@@ -13,7 +13,8 @@ enum { COMPRESSED90_ROWS = 192, COMPRESSED90_KEYS = 128 };
  * counter. */
 struct compressed90_maps {
     CUtensorMap q, high, low, v;
-    int *counter, box;
+    struct tile_counter counter;
+    int box;
 };
 
 /* One launch: `attend` as for compressed keys in two terms, `choose` with the window and

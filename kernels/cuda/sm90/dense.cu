@@ -41,9 +41,8 @@ static enum sps_status map(struct sps_device *dev, const struct sps_shape *shape
                               a->p, a->at.tokens));
     SPS_TRY(sps_sm90_map_rows(dev, &maps->k, a->k, a->dtype, shape->s, shape->g, a->dk, 1,
                               keys));
-    SPS_TRY(sps_sm90_map_rows(dev, &maps->v, a->v, a->dtype, shape->s, shape->g, a->dv, 1,
-                              keys));
-    return sps_sm90_counter(dev, &maps->counter);
+    return sps_sm90_map_rows(dev, &maps->v, a->v, a->dtype, shape->s, shape->g, a->dv, 1,
+                             keys);
 }
 
 enum sps_status sps_sm90_dense(struct sps_device *dev, const struct sps_shape *shape,
@@ -63,6 +62,7 @@ enum sps_status sps_sm90_dense(struct sps_device *dev, const struct sps_shape *s
         sps_cuda_geometry(dev, shape, NULL, band, rows, tile->rows / a->p, 1, &a->at));
     SPS_TRY(map(dev, shape, a, tile->keys, &maps));
     int64_t tiles = (int64_t)a->at.tiles * a->groups;
+    maps.counter = sps_sm90_counter(dev, tiles);
     int grid = state->prop.multiProcessorCount;
     CUDA_TRY(tile->run(a, &maps, tiles < grid ? (int)tiles : grid, state->stream));
     return SPS_OK;

@@ -52,7 +52,7 @@ SPS_DEVICE void dense90_load(const struct attend_args *a, const struct dense90_m
     int total = a->at.tiles * a->groups, number = blockIdx.x;
     int q_bytes = a->p * a->at.tokens * DK * 2;
 
-    for (; number < total; number = gridDim.x + atomicAdd(maps->counter, 1)) {
+    for (; number < total; number = draw_tile(&maps->counter)) {
         struct row_tile tile = row_tile_of(&a->at, number, a->groups, a->section, a->p);
         struct key_span span = key_span_of<BN>(&a->at, &tile);
         int kv = tile.head / (int)(a->h / a->g), key = (int)tile.seq.key;

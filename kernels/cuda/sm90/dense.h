@@ -15,7 +15,7 @@ enum {
 /* Where a launch reads: boxes of a tile's queries, of a key tile; the tile counter. */
 struct dense90_maps {
     CUtensorMap q, k, v;
-    int *counter;
+    struct tile_counter counter;
 };
 
 /* sps_cuda_dense_run() for a device that runs sm_90a code; keys have one term. */

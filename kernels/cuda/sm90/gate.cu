@@ -39,8 +39,8 @@ enum sps_status sps_sm90_gate(struct sps_device *dev, const struct sps_shape *sh
                               GATE90_KEYS));
     SPS_TRY(sps_sm90_map_rows(dev, &maps.low, low, SPS_F16, m, shape->g, shape->dk, 1,
                               GATE90_KEYS));
-    SPS_TRY(sps_sm90_counter(dev, &maps.counter));
     int64_t tiles = (int64_t)a.at.tiles * a.groups;
+    maps.counter = sps_sm90_counter(dev, tiles);
     int grid = state->prop.multiProcessorCount;
     grid = tiles < grid ? (int)tiles : grid;
     CUDA_TRY((narrow ? sps_sm90_gate_d64 : sps_sm90_gate_d128)(&a, &maps, grid,

@@ -50,7 +50,7 @@ SPS_DEVICE void gate90_load(const struct gate90_args *a, const struct gate90_map
     using S = gate90_shape<D>;
     int total = a->at.tiles * a->groups, number = blockIdx.x;
 
-    for (; number < total; number = gridDim.x + atomicAdd(maps->counter, 1)) {
+    for (; number < total; number = draw_tile(&maps->counter)) {
         struct row_tile tile = row_tile_of(&a->at, number, a->groups, a->groups, a->p);
         int kv = tile.head / a->p, steps = gate90_steps(a, &tile);
 

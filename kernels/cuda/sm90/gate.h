@@ -14,7 +14,7 @@ enum { GATE90_ROWS = 192, GATE90_KEYS = 64, GATE90_KEPT = 16 };
  * tile counter. */
 struct gate90_maps {
     CUtensorMap q, high, low;
-    int *counter;
+    struct tile_counter counter;
 };
 
 /* Lists of `at`'s rows; p heads share their means, `groups` such groups. */

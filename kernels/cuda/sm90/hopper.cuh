@@ -14,6 +14,7 @@
 
 #include <cuda.h>
 
+#include "kernels/cuda/sm90/tma.h"
 #include "kernels/cuda/tile.cuh"
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -153,7 +154,6 @@ SPS_DEVICE void store_shared(uint32_t at, int x)
     asm volatile("st.shared.s32 [%0], %1;" ::"r"(at), "r"(x) : "memory");
 }
 
-
 /* ---- copies ---- */
 
 enum copy_policy : uint64_t {
@@ -195,6 +195,14 @@ SPS_DEVICE void prefetch_bulk(const void *from, uint32_t bytes)
 SPS_DEVICE void fence_async(void)
 {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/* ---- tiles ---- */
+
+/* The next tile of a launch whose CTAs begin with the first ones, one each. */
+SPS_DEVICE int draw_tile(const struct tile_counter *counter)
+{
+    return (int)(gridDim.x + (atomicAdd(counter->at, 1) - counter->base));
 }
 
 /* ---- warpgroups ---- */

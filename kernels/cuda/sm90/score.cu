@@ -31,8 +31,8 @@ enum sps_status sps_sm90_score(struct sps_device *dev, const struct sps_shape *s
                               a->p, SCORE_ROWS / a->p));
     SPS_TRY(sps_sm90_map_rows(dev, &maps.k, a->k, a->dtype, shape->s, shape->g, a->dk, 1,
                               SCORE_KEYS));
-    SPS_TRY(sps_sm90_counter(dev, &maps.counter));
     int64_t tiles = (int64_t)a->at.tiles * a->groups;
+    maps.counter = sps_sm90_counter(dev, tiles);
     int grid = state->prop.multiProcessorCount;
     grid = tiles < grid ? (int)tiles : grid;
     CUDA_TRY((shape->dk <= 64 ? sps_sm90_score_d64 : sps_sm90_score_d128)(a, &maps, grid,

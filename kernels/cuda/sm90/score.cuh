@@ -46,7 +46,7 @@ SPS_DEVICE void score90_load(const struct score_args *a, const struct score90_ma
     using S = score90_shape<DK>;
     int total = a->at.tiles * a->groups, number = blockIdx.x;
 
-    for (; number < total; number = gridDim.x + atomicAdd(maps->counter, 1)) {
+    for (; number < total; number = draw_tile(&maps->counter)) {
         struct row_tile tile = row_tile_of(&a->at, number, a->groups, a->section, a->p);
         int kv = tile.head / (int)(a->h / a->g), steps = score90_steps(a, &tile);
 

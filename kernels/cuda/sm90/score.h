@@ -10,7 +10,7 @@ enum { SCORE_ROWS = 192, SCORE_KEYS = 128 };
 /* Where a launch reads: boxes of a tile's queries, of a key tile; the tile counter. */
 struct score90_maps {
     CUtensorMap q, k;
-    int *counter;
+    struct tile_counter counter;
 };
 
 /* True when the kernels here take a's kind, sizes and blocks. */

@@ -6,7 +6,7 @@
 enum { HAS_BODIES = 90 };
 
 /* Kernels of other targets, plain sm_90 among them, run and do nothing. */
-static __global__ void probe(int *p)
+static __global__ void probe(unsigned *p)
 {
 #ifdef SPS_SM90A
     *p = HAS_BODIES;
@@ -16,13 +16,14 @@ static __global__ void probe(int *p)
 /* Run a kernel to see whether those built in have bodies. */
 static enum sps_status look_for_bodies(struct cuda_state *state, bool *found)
 {
-    int answer = 0;
+    unsigned answer = 0;
 
     CUDA_TRY(cudaMemsetAsync(state->counter, 0, sizeof *state->counter, state->stream));
     probe<<<1, 1, 0, state->stream>>>(state->counter);
     CUDA_TRY(cudaGetLastError());
     CUDA_TRY(cudaMemcpyAsync(&answer, state->counter, sizeof answer,
                              cudaMemcpyDeviceToHost, state->stream));
+    CUDA_TRY(cudaMemsetAsync(state->counter, 0, sizeof *state->counter, state->stream));
     CUDA_TRY(cudaStreamSynchronize(state->stream));
     *found = answer == HAS_BODIES;
     return SPS_OK;
@@ -80,11 +81,11 @@ enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, cons
     return SPS_OK;
 }
 
-enum sps_status sps_sm90_counter(struct sps_device *dev, int **counter)
+struct tile_counter sps_sm90_counter(struct sps_device *dev, int64_t tiles)
 {
     struct cuda_state *state = cuda_state_of(dev);
+    struct tile_counter counter = {state->counter, state->drawn};
 
-    CUDA_TRY(cudaMemsetAsync(state->counter, 0, sizeof *state->counter, state->stream));
-    *counter = state->counter;
-    return SPS_OK;
+    state->drawn += (unsigned)tiles; /* a launch draws once for every tile */
+    return counter;
 }

@@ -6,6 +6,11 @@
 
 #include "kernels/cuda/cuda.h"
 
+/* A launch's tiles: what *at has counted beyond base has been handed out. */
+struct tile_counter {
+    unsigned *at, base;
+};
+
 /* At open: leaves state->portable unset when the device is of compute capability 9.0 and
  * sm_90a code was built in, and finds what maps need. */
 enum sps_status sps_sm90_open(struct cuda_state *state);
@@ -29,8 +34,9 @@ enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, cons
                                   enum sps_dtype dtype, int64_t rows, int64_t heads,
                                   int64_t d, int box_heads, int box_rows);
 
-/* A counter on the device, 0 when the next launch of the stream starts. */
-enum sps_status sps_sm90_counter(struct sps_device *dev, int **counter);
+/* The counter that the next launch of the stream, of `tiles` tiles and no more CTAs,
+ * draws them from; to be launched. */
+struct tile_counter sps_sm90_counter(struct sps_device *dev, int64_t tiles);
 
 /* Launch a burst of matrix products; *flops: how many operations that is. */
 enum sps_status sps_sm90_multiply(struct sps_device *dev, float *out, double *flops);

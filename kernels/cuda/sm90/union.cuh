@@ -122,8 +122,8 @@ SPS_DEVICE void read_union(const struct attend_args *a, const struct union_tile 
         ring_wait(ring);
         uint32_t entry = at + S::slots + ring->stage * ENTRY_WORDS * 4;
         uint64_t chosen = load_chosen(entry, wg);
-        int base = load_shared(entry + 8 * UNION_WGS) * UNION_KEYS;
         if (chosen) {
+            int base = load_shared(entry + 8 * UNION_WGS) * UNION_KEYS;
             struct key_limits limit = {};
             for (int x = 0; x < 2; x++)
                 limit.high[x] = chosen >> rows->token[x] & 1 ? rows->seen[x] - base : 0;
