@@ -69,7 +69,8 @@ enum sps_status sps_cuda_geometry(struct sps_device *dev, const struct sps_shape
                                   const struct sps_band *band, struct sps_rows rows,
                                   int64_t tokens, int64_t block, struct geometry *at);
 
-/* Head groups that a launch takes at a time: those whose keys fill half of L2. */
+/* Head groups that a launch takes at a time: those whose keys fill half of L2, and as
+ * many as keep every multiprocessor busy. */
 int sps_cuda_section(struct sps_device *dev, const struct sps_shape *shape,
                      int64_t groups);
 

@@ -134,17 +134,22 @@ SPS_DEVICE struct row_tile geometry_tile(const struct geometry *at, int number)
     return tile;
 }
 
-/* Tiles go longest first, `section` head groups at a time (their K and V stay in L2). */
-SPS_DEVICE struct row_tile row_tile_of(const struct geometry *at, int64_t block,
-                                       int groups, int section, int p)
+/* Tiles go longest first, `section` head groups at a time (their K and V stay in L2);
+ * what is left over goes first, so that a full section is the last to fill the device. */
+SPS_DEVICE struct row_tile row_tile_of(const struct geometry *at, int number, int groups,
+                                       int section, int p)
 {
-    int64_t whole = (int64_t)at->tiles * section;
-    int part = (int)(block / whole), left = groups - part * section;
-    int wide = left < section ? left : section;
-    int rest = (int)(block - part * whole);
-    struct row_tile tile = geometry_tile(at, at->tiles - 1 - rest / wide);
+    int wide = groups % section, base = 0, odd = at->tiles * wide;
 
-    tile.head = (part * section + rest % wide) * p;
+    if (number >= odd) {
+        int part = (number - odd) / (at->tiles * section);
+        number -= odd + part * (at->tiles * section);
+        base = wide + part * section;
+        wide = section;
+    }
+    struct row_tile tile = geometry_tile(at, at->tiles - 1 - number / wide);
+
+    tile.head = (base + number % wide) * p;
     return tile;
 }
 

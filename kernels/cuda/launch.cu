@@ -1,8 +1,13 @@
 /* launch.cu - what every launch needs: small uploads, scratch, and geometry. */
 #include "kernels/cuda/cuda.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Rows of queries that a section holds at least for each multiprocessor, 8 tiles or so:
+ * the last section's longest tiles must not be all that is left to do. */
+enum { SECTION_ROWS = 1024 };
 
 static enum sps_status grow_ring(struct cuda_state *state, size_t bytes)
 {
@@ -135,13 +140,18 @@ int sps_cuda_size(int64_t dk, int64_t dv)
 int sps_cuda_section(struct sps_device *dev, const struct sps_shape *shape,
                      int64_t groups)
 {
+    const struct cudaDeviceProp *prop = &cuda_state_of(dev)->prop;
     double head =
         2.0 * (double)sps_shape_blocks(shape, 1) * (double)(shape->dk + shape->dv);
-    double fit = 0.6 * (double)cuda_state_of(dev)->prop.l2CacheSize / head;
-    int64_t kv = fit < 1 ? 1 : (int64_t)fit, each = groups / shape->g;
+    double kv = 0.6 * (double)prop->l2CacheSize / head;
+    double rows = (double)(shape->t * shape->h) / (double)groups;
+    double full = (double)SECTION_ROWS * prop->multiProcessorCount / rows;
+    double section =
+        (kv < 1 ? 1 : floor(kv)) * (double)(groups > shape->g ? groups / shape->g : 1);
 
-    kv = kv < shape->g ? kv : shape->g;
-    return (int)(kv * (each > 0 ? each : 1));
+    section = section < full ? ceil(full) : section;
+    section = section < 1 ? 1 : section;
+    return (int)(section < (double)groups ? section : (double)groups);
 }
 
 static int32_t clip(int64_t x)
