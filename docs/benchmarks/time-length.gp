@@ -17,8 +17,8 @@ set tics nomirror
 ours = dir.'/forward/results.csv'
 theirs = dir.'/peers.csv'
 
-of(heads, method, label) = strcol('method') eq method && column('h') == heads && \
-    strstrt(strcol('label'), label) > 0 ? column('time_ms_p50_cold') : NaN
+of(heads, label) = column('h') == heads && strcol('label') eq label ? \
+    column('time_ms_p50_cold') : NaN
 by(heads, peer, part, block, k) = strcol('peer') eq peer && strcol('part') eq part && \
     column('h') == heads && strcol('block') eq block && strcol('k') eq k ? \
     column('time_ms_p50') : NaN
@@ -29,14 +29,15 @@ set yrange [0.5:400]
 set title '64 query heads, 4 key/value heads, d 128'
 plot theirs using 's':(by(64,'flash','full','','')) with linespoints lc rgb '#bbbbbb' pt 6 title 'full, FlashAttention-2', \
      theirs using 's':(by(64,'cudnn','full','','')) with linespoints lc rgb '#777777' pt 4 title 'full, cuDNN', \
-     ours using 's':(of(64,'full','full')) with linespoints lw 2 lc rgb '#000000' pt 5 title 'full, sparsescope', \
+     ours using 's':(of(64,'full')) with linespoints lw 2 lc rgb '#000000' pt 5 title 'full, sparsescope', \
      theirs using 's':(by(64,'fla nsa','whole','64','16')) with linespoints lc rgb '#f0a060' pt 6 title 'NSA, fla (easier: l = u = 64)', \
-     ours using 's':(of(64,'nsa','nsa')) with linespoints lw 2 lc rgb '#d04000' pt 5 title 'NSA, sparsescope'
+     ours using 's':(of(64,'nsa gate=equal')) with linespoints lw 2 lc rgb '#d04000' pt 5 title 'NSA, sparsescope', \
+     ours using 's':(of(64,'nsa gate=equal keep=input')) with linespoints lw 1 lc rgb '#d04000' pt 4 title 'NSA, keys rounded once'
 set title '16 query and key/value heads, d 128'
 unset ylabel
 set yrange [0.2:160]
 plot theirs using 's':(by(16,'cudnn','full','','')) with linespoints lc rgb '#777777' pt 4 title 'full, cuDNN', \
-     ours using 's':(of(16,'full','full')) with linespoints lw 2 lc rgb '#000000' pt 5 title 'full, sparsescope', \
+     ours using 's':(of(16,'full')) with linespoints lw 2 lc rgb '#000000' pt 5 title 'full, sparsescope', \
      theirs using 's':(by(16,'fla moba','whole','512','8')) with linespoints lc rgb '#80a0f0' pt 6 title 'MoBA 512 x 8, fla', \
-     ours using 's':(of(16,'moba','block=512')) with linespoints lw 2 lc rgb '#0040c0' pt 5 title 'MoBA 512 x 8, sparsescope'
+     ours using 's':(of(16,'moba block=512 topk=8')) with linespoints lw 2 lc rgb '#0040c0' pt 5 title 'MoBA 512 x 8, sparsescope'
 unset multiplot
