@@ -20,6 +20,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
+from sdpa import sample
+
 DIM, BLOCK, COUNT, WINDOW = 128, 64, 16, 512
 SAMPLES, SECONDS = 20, 3.0
 COLUMNS = ["device", "torch", "peer", "version", "part", "h", "g", "s", "block", "k", "samples",
@@ -137,16 +139,6 @@ def jobs(length):
     for block, topk in [(512, 8), (128, 8), (512, 3), (2048, 3)]:
         yield ("fla moba", fla, "whole", 16, 16, block, topk,
                lambda b=block, k=topk: moba_fla(b, k, 16, 16, length))
-
-
-def sample(run, flush):
-    flush.zero_()
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    begin.record()
-    run()
-    end.record()
-    end.synchronize()
-    return begin.elapsed_time(end)
 
 
 def time_call(run, flush):
