@@ -54,7 +54,6 @@ static enum sps_status fill_state(struct cuda_state *state)
     CUDA_TRY(cudaMalloc(&state->flush, state->flush_bytes));
     CUDA_TRY(cudaMallocHost((void **)&state->fault_host, sizeof *state->fault_host));
     CUDA_TRY(cudaMalloc((void **)&state->fault, sizeof *state->fault));
-    CUDA_TRY(cudaMemsetAsync(state->fault, 0xff, sizeof *state->fault, state->stream));
     return sps_sm90_open(state);
 }
 
@@ -116,6 +115,8 @@ static enum sps_status open_any(struct sps_device *dev, int threads, bool portab
     if (status == SPS_OK)
         status = fill_state(state);
     if (status == SPS_OK)
+        status = sps_cuda_forget_faults(dev);
+    if (status == SPS_OK)
         status = fill_device(dev);
     if (status != SPS_OK)
         close_cuda(dev);
@@ -145,9 +146,11 @@ static enum sps_status alloc_cuda(struct sps_device *dev, size_t bytes, void **m
     return SPS_OK;
 }
 
+/* Who frees has what it wanted: a fault that nobody waited for is not the next one's. */
 static void free_cuda(struct sps_device *dev, void *mem)
 {
-    (void)dev;
+    if (cuda_state_of(dev)->fault_heads > 0)
+        sps_cuda_forget_faults(dev);
     cudaFree(mem);
 }
 

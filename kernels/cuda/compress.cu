@@ -2,6 +2,9 @@
  * into two fp16 terms. */
 #include "kernels/cuda/compress.cuh"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/terms.cuh"
 
@@ -179,14 +182,37 @@ static void launch_mean(const struct window_args *a, cudaStream_t stream)
         launch_wide<float>(a, stream);
 }
 
+/* Where sequences begin, by one upload: a second one might overwrite the first. */
+static enum sps_status put_offsets(struct sps_device *dev, const struct sps_shape *shape,
+                                   const struct sps_compression *by,
+                                   struct window_args *a)
+{
+    int64_t n = shape->n + 1, *all;
+    const int64_t *part[] = {by->cu, shape->cu_k, by->make ? by->make : by->cu};
+    const void *to = NULL;
+    void *mem;
+
+    SPS_TRY(sps_calloc((size_t)(4 * n) * sizeof *all, &mem));
+    all = (int64_t *)mem;
+    for (int i = 0; i < 3; i++)
+        memcpy(all + i * n, part[i], (size_t)n * sizeof *all);
+    if (by->first)
+        memcpy(all + 3 * n, by->first, (size_t)shape->n * sizeof *all);
+    enum sps_status status = sps_cuda_put(dev, mem, (size_t)(4 * n) * sizeof *all, &to);
+    free(mem);
+    SPS_TRY(status);
+    a->cu = (const int64_t *)to;
+    a->cu_k = a->cu + n;
+    a->make = a->cu + 2 * n;
+    a->first = by->first ? a->cu + 3 * n : NULL;
+    return SPS_OK;
+}
+
 enum sps_status sps_cuda_windows(struct sps_device *dev, const struct sps_shape *shape,
                                  const struct sps_tensor *x,
                                  const struct sps_compression *by, float *out,
                                  struct window_args *a)
 {
-    size_t bytes = (size_t)(shape->n + 1) * sizeof(int64_t);
-    const void *to;
-
     a->x = x->data;
     a->dtype = x->dtype;
     a->out = out;
@@ -197,20 +223,7 @@ enum sps_status sps_cuda_windows(struct sps_device *dev, const struct sps_shape 
     a->rounded = by->rounded;
     a->g = x->dim[1];
     a->d = x->dim[2];
-    SPS_TRY(sps_cuda_put(dev, by->cu, bytes, &to));
-    a->cu = (const int64_t *)to;
-    SPS_TRY(sps_cuda_put(dev, shape->cu_k, bytes, &to));
-    a->cu_k = (const int64_t *)to;
-    a->make = a->cu;
-    if (by->make) {
-        SPS_TRY(sps_cuda_put(dev, by->make, bytes, &to));
-        a->make = (const int64_t *)to;
-    }
-    if (by->first) {
-        SPS_TRY(sps_cuda_put(dev, by->first, bytes - sizeof(int64_t), &to));
-        a->first = (const int64_t *)to;
-    }
-    return SPS_OK;
+    return put_offsets(dev, shape, by, a);
 }
 
 enum sps_status sps_cuda_compress_mean(struct sps_device *dev,

@@ -14,7 +14,7 @@ struct job {
     const float *k_cmp, *v_cmp;
     const struct sps_compression *by;
     int64_t block, columns, chunk; /* columns: compressed keys of the longest sequence */
-    size_t fused;         /* bytes of sums of the Hopper kernel; 0: portable kernels */
+    size_t fused;         /* bytes of scores of the Hopper kernel; 0: portable kernels */
     void *high, *low, *v; /* two terms of k, one of v (terms.cuh) */
     uint32_t *top;        /* of k and of v */
     float *sums, *lse;
@@ -27,6 +27,12 @@ static void measure(struct job *job)
         if (job->by->cu[i + 1] - job->by->cu[i] > job->columns)
             job->columns = job->by->cu[i + 1] - job->by->cu[i];
     job->fits = sps_cuda_fits(job->q->dtype, job->shape->dk, job->shape->dv);
+}
+
+/* The high term holds a rounded key, and the Hopper kernel can do with it alone. */
+static bool one_term(const struct job *job)
+{
+    return job->fused > 0 && job->by->rounded != SPS_F32;
 }
 
 static enum sps_status prepare(struct job *job, struct sps_rows rows, float *lse)
@@ -44,7 +50,7 @@ static enum sps_status prepare(struct job *job, struct sps_rows rows, float *lse
                                            sps_cuda_round(l) + 256 +
                                            sps_cuda_round(sums)));
     job->high = sps_cuda_take(job->dev, k);
-    job->low = sps_cuda_take(job->dev, k);
+    job->low = one_term(job) ? NULL : sps_cuda_take(job->dev, k);
     job->v = sps_cuda_take(job->dev, v);
     job->top = (uint32_t *)sps_cuda_take(job->dev, 2 * sizeof *job->top);
     job->lse = own ? (float *)sps_cuda_take(job->dev, l) - rows.begin * shape->h : lse;
@@ -162,8 +168,6 @@ static enum sps_status select_fused(const struct job *job, const struct sps_rule
     struct score_source from = source_of(job);
 
     a.attend = attend_args_of(job, o);
-    if (job->by->rounded != SPS_F32)
-        a.attend.k_low = NULL; /* the high term holds such a key */
     a.sums = job->sums;
     sps_cuda_topk_fill(job->dev, rule, &from, index, &a.choose);
     return sps_sm90_compressed(job->dev, job->shape, job->by, rows, job->columns, &a);
@@ -204,9 +208,7 @@ sps_cuda_compressed_select(struct sps_device *dev, const struct sps_shape *shape
     job.fused =
         sps_sm90_compressed_bytes(dev, shape, by, q->dtype, rule->block, job.columns);
     SPS_TRY(prepare(&job, rows, lse));
-    if (job.fused > 0)
-        SPS_TRY(select_fused(&job, rule, rows, o, index));
-    else
-        SPS_TRY(select_chunks(&job, rule, rows, o, index));
-    return sps_cuda_chosen(dev, index);
+    SPS_TRY(sps_cuda_choose(dev, index));
+    return job.fused > 0 ? select_fused(&job, rule, rows, o, index)
+                         : select_chunks(&job, rule, rows, o, index);
 }

@@ -69,7 +69,7 @@ enum sps_status sps_cuda_geometry(struct sps_device *dev, const struct sps_shape
                                   const struct sps_band *band, struct sps_rows rows,
                                   int64_t tokens, int64_t block, struct geometry *at);
 
-/* Head groups that a launch takes at a time: those whose keys fill half of L2, and as
+/* Head groups that a launch takes at a time: those whose keys fill 0.6 of L2, and as
  * many as keep every multiprocessor busy. */
 int sps_cuda_section(struct sps_device *dev, const struct sps_shape *shape,
                      int64_t groups);
@@ -170,10 +170,11 @@ void sps_cuda_topk_fill(struct sps_device *dev, const struct sps_rule *rule,
                         const struct score_source *from, const struct sps_index *index,
                         struct topk_args *a);
 
-/* The lists of an index were chosen: a NaN that was noted is to be told when the host
- * next waits, by sps_cuda_faults(). */
-enum sps_status sps_cuda_chosen(struct sps_device *dev, const struct sps_index *index);
+/* Before the lists of an index are chosen: a NaN that will be noted is to be told when
+ * the host next waits, by sps_cuda_faults(), unless memory is freed first. */
+enum sps_status sps_cuda_choose(struct sps_device *dev, const struct sps_index *index);
 enum sps_status sps_cuda_faults(struct sps_device *dev);
+enum sps_status sps_cuda_forget_faults(struct sps_device *dev);
 
 /* The slots of struct sps_kernels. */
 enum sps_status sps_cuda_dense(struct sps_device *, const struct sps_shape *,

@@ -16,10 +16,10 @@ static enum sps_status grow_ring(struct cuda_state *state, size_t bytes)
     cudaFree(state->ring);
     state->ring_host = state->ring = NULL;
     state->ring_bytes = state->ring_used = 0;
+    memset(state->recent, 0, sizeof state->recent);
     CUDA_TRY(cudaMallocHost((void **)&state->ring_host, bytes));
     CUDA_TRY(cudaMalloc((void **)&state->ring, bytes));
     state->ring_bytes = bytes;
-    memset(state->recent, 0, sizeof state->recent);
     return SPS_OK;
 }
 

@@ -185,10 +185,10 @@ enum sps_status sps_cuda_gate_select(struct sps_device *dev,
 
     SPS_TRY(sps_check_causal(shape, "gate"));
     SPS_TRY(sps_check_rule(rule, index));
+    SPS_TRY(sps_cuda_choose(dev, index));
     if (sps_sm90_gates(dev, shape, q->dtype, by, rule, index)) {
         SPS_TRY(split_means(dev, shape, q, means, by, 0, &high, &low, &top));
-        SPS_TRY(sps_sm90_gate(dev, shape, q, high, low, by, rule, rows, index));
-        return sps_cuda_chosen(dev, index);
+        return sps_sm90_gate(dev, shape, q, high, low, by, rule, rows, index);
     }
     SPS_TRY(split_means(dev, shape, q, means, by, (size_t)chunk * row_bytes, &high, &low,
                         &top));
@@ -201,5 +201,5 @@ enum sps_status sps_cuda_gate_select(struct sps_device *dev,
     }
     dev->impl =
         sps_cuda_fits(q->dtype, shape->dk, 8) ? "gate_select_mma" : "gate_select_simple";
-    return sps_cuda_chosen(dev, index);
+    return SPS_OK;
 }

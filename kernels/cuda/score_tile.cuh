@@ -74,15 +74,15 @@ SPS_DEVICE void put(float *to, float x, bool add)
     *to = add ? *to + x : x;
 }
 
-/* Row bits over which a warp's lanes hold a token: at most those of the 8 rows apart. */
-SPS_DEVICE int lane_rows(int lg)
+/* How many of a token's lg row bits lie across lanes: a warp's lanes hold 8 rows. */
+SPS_DEVICE int lane_row_bits(int lg)
 {
     return lg < 3 ? lg : 3;
 }
 
 /* One row of BN / 8 x 2 values a thread, summed over the heads among the warp's rows (lg
  * of the row bits): after each halving a lane keeps half of the columns.  Returns the
- * first value kept, of BN / 4 >> lane_rows(lg). */
+ * first value kept, of BN / 4 >> lane_row_bits(lg). */
 template <int BN> SPS_DEVICE int sum_group(float *v, int lg)
 {
     constexpr int n0 = BN / 4;

@@ -38,11 +38,20 @@ enum sps_status sps_cuda_faults(struct sps_device *dev)
     CUDA_TRY(cudaStreamSynchronize(state->stream));
     if (*state->fault_host < 0)
         return SPS_OK;
-    CUDA_TRY(cudaMemsetAsync(state->fault, 0xff, sizeof *state->fault, state->stream));
+    SPS_TRY(sps_cuda_forget_faults(dev));
     return sps_fail_nan(*state->fault_host / heads, *state->fault_host % heads);
 }
 
-enum sps_status sps_cuda_chosen(struct sps_device *dev, const struct sps_index *index)
+enum sps_status sps_cuda_forget_faults(struct sps_device *dev)
+{
+    struct cuda_state *state = cuda_state_of(dev);
+
+    state->fault_heads = 0;
+    CUDA_TRY(cudaMemsetAsync(state->fault, 0xff, sizeof *state->fault, state->stream));
+    return SPS_OK;
+}
+
+enum sps_status sps_cuda_choose(struct sps_device *dev, const struct sps_index *index)
 {
     struct cuda_state *state = cuda_state_of(dev);
 
@@ -107,6 +116,6 @@ enum sps_status sps_cuda_topk(struct sps_device *dev, const struct sps_shape *sh
     dev->impl = "topk_warp";
     SPS_TRY(sps_check_causal(shape, "topk"));
     SPS_TRY(sps_check_rule(rule, index));
-    SPS_TRY(sps_cuda_topk_run(dev, shape, &from, NULL, rule, rows, index));
-    return sps_cuda_chosen(dev, index);
+    SPS_TRY(sps_cuda_choose(dev, index));
+    return sps_cuda_topk_run(dev, shape, &from, NULL, rule, rows, index);
 }

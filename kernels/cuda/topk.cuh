@@ -1,5 +1,6 @@
-/* topk.cuh - choice of blocks by one warp a list: keys in registers, the k-th largest
- * found bit by bit; equals go to the more recent block.
+/* topk.cuh - choice of blocks by one warp a list: the few keys that can be among the best
+ * are set aside and compared with each other; where they are too many, the k-th largest
+ * of all is found bit by bit.  Equals go to the more recent block.
  */
 #ifndef SPS_KERNELS_CUDA_TOPK_CUH
 #define SPS_KERNELS_CUDA_TOPK_CUH
@@ -69,7 +70,8 @@ template <int HELD> SPS_DEVICE uint32_t find_least(const uint32_t *key, int keep
     return least;
 }
 
-/* The keep-th largest of the lanes' keys, of which `keep` at least are not 0. */
+/* The keep-th largest of the lanes' keys, of which `keep` at least are not 0; ~0 for
+ * none. */
 SPS_DEVICE uint32_t find_lane(uint32_t key, int keep)
 {
     int above = 0;

@@ -21,7 +21,7 @@ static int log_rows(int64_t p)
     return p == (int64_t)1 << lg || lg > 3 ? lg : 3;
 }
 
-/* Rows of sums a CTA: one a token, or one for each of the warps that share a token. */
+/* Rows of scores a CTA: one a token, or one for each of the warps that share a token. */
 static int slots_of(int lg)
 {
     return COMPRESSED90_ROWS >> (lg < 4 ? lg : 4);
@@ -118,8 +118,9 @@ enum sps_status sps_sm90_compressed(struct sps_device *dev, const struct sps_sha
                               &a->at));
     SPS_TRY(map(dev, shape, by, a, &maps));
     int64_t tiles = (int64_t)a->at.tiles * a->groups;
-    maps.counter = sps_sm90_counter(dev, tiles);
+    maps.counter = sps_sm90_counter(dev);
     int grid = tiles < ctas_of(dev) ? (int)tiles : ctas_of(dev);
     CUDA_TRY(kernel->run(args, &maps, grid, cuda_state_of(dev)->stream));
+    sps_sm90_draws(dev, tiles);
     return SPS_OK;
 }

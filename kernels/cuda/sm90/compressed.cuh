@@ -2,11 +2,11 @@
  * arXiv 2502.11089, eq. 7 to 12): attention over compressed keys, block scores, top-k.
  *
  * A CTA holds 64 rows of queries a warpgroup: whole kv groups of some tokens, 1 << lg
- * rows a token.  Pass 1 streams low terms, high terms (terms.cuh) and values, and leaves
- * o and lse; pass 2 streams both terms again and adds p = exp2(c q.k - lse) over the
- * heads of a token into its row of sums, in scratch that only this CTA uses and that
- * stays in L2; then each warp chooses its tokens' blocks.  One thread loads; CTAs stay
- * and draw tiles.
+ * rows a token.  Pass 1 streams the terms of keys (terms.cuh) and values, and leaves o
+ * and lse; pass 2 streams the terms again and adds p = exp2(c q.k - lse) over the heads
+ * of a token into its row of scores (or sums), in scratch that only this CTA uses and
+ * that stays in L2; then each warp chooses its tokens' blocks.  One thread loads; CTAs
+ * stay and draw tiles.
  */
 #ifndef SPS_KERNELS_CUDA_SM90_COMPRESSED_CUH
 #define SPS_KERNELS_CUDA_SM90_COMPRESSED_CUH
@@ -22,6 +22,7 @@ template <typename S> struct compressed90_rings {
 template <typename S>
 SPS_DEVICE struct compressed90_rings<S> compressed90_rings_at(unsigned char *memory) {
     uint32_t at = shared_address(memory) + S::barriers;
+    static_assert(144 + 2 * sizeof(struct row_tile) <= S::bytes - S::barriers, "fit");
     struct compressed90_rings<S> r = {
         {at, 0, 0}, {at + 128, 0, 0}, (struct row_tile *)(memory + S::barriers + 144)
     };

@@ -17,10 +17,10 @@ struct compressed90_maps {
     int box;
 };
 
-/* One launch: `attend` as for compressed keys in two terms, `choose` with the window and
- * block of its score source.  A slot is the row of scores of the tokens that a warp's
- * rows hold: `columns` words, of which those from `scores` on are scores of blocks; those
- * before, if any, sums of p. */
+/* One launch: `attend` as for compressed keys in terms, `choose` with the window and
+ * block of its score source.  A slot is a token's row, or one warp's share of it:
+ * `columns` words, of which those from `scores` on are scores of blocks; those before, if
+ * any, sums of p. */
 struct compressed90_args {
     struct attend_args attend;
     struct topk_args choose;

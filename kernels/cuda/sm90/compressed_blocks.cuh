@@ -1,7 +1,7 @@
 /* compressed_blocks.cuh - scores of blocks out of a tile of p, where a block is four
- * strides and a compressed key covers two (the paper's 32, 16, 64): block J gets p[4J -
- * 1]
- * + 2 (p[4J] + p[4J + 1] + p[4J + 2]) + p[4J + 3] (NSA, arXiv 2502.11089, eq. 9).
+ * strides and a compressed key covers two (the paper's 32, 16, 64).  Block J gets
+ * p[4 J - 1] + 2 (p[4 J] + p[4 J + 1] + p[4 J + 2]) + p[4 J + 3] (NSA, arXiv 2502.11089,
+ * eq. 9).
  *
  * Four lanes share 8 keys of a row, two blocks.  Lanes 0 and 2 of them hold the first two
  * keys of a block, lanes 1 and 3 the last two, of which the very last counts for the next
@@ -25,7 +25,7 @@ struct lane_order {
 
 SPS_DEVICE struct lane_order lane_order_of(int lg)
 {
-    int lane = threadIdx.x & 31, bits = lane_rows(lg), count = 1 << bits;
+    int lane = threadIdx.x & 31, bits = lane_row_bits(lg), count = 1 << bits;
     int own = 0, before = 0;
 
     for (int i = 0; i < bits; i++) /* level 0 is the highest bit */
@@ -45,11 +45,11 @@ SPS_DEVICE void write_blocks(float *v, int lg, struct lane_order order, float *c
                              float *out)
 {
     int lane = threadIdx.x & 31, quad = lane & ~3, q = lane & 3, odd = lane & 1;
-    int run = sum_group<BN>(v, lg) / 2, runs = BN / 8 >> lane_rows(lg);
-    float last = lane_rows(lg) == 0   ? v[BN / 4 - 1]
-                 : lane_rows(lg) == 1 ? v[BN / 8 - 1]
-                 : lane_rows(lg) == 2 ? v[BN / 16 - 1]
-                                      : v[BN / 32 - 1];
+    int run = sum_group<BN>(v, lg) / 2, runs = BN / 8 >> lane_row_bits(lg);
+    float last = lane_row_bits(lg) == 0   ? v[BN / 4 - 1]
+                 : lane_row_bits(lg) == 1 ? v[BN / 8 - 1]
+                 : lane_row_bits(lg) == 2 ? v[BN / 16 - 1]
+                                          : v[BN / 32 - 1];
     float given = __shfl_sync(~0u, last, order.before);
     float past = order.first ? *carry : given;
 

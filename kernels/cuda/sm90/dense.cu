@@ -62,8 +62,9 @@ enum sps_status sps_sm90_dense(struct sps_device *dev, const struct sps_shape *s
         sps_cuda_geometry(dev, shape, NULL, band, rows, tile->rows / a->p, 1, &a->at));
     SPS_TRY(map(dev, shape, a, tile->keys, &maps));
     int64_t tiles = (int64_t)a->at.tiles * a->groups;
-    maps.counter = sps_sm90_counter(dev, tiles);
+    maps.counter = sps_sm90_counter(dev);
     int grid = state->prop.multiProcessorCount;
     CUDA_TRY(tile->run(a, &maps, tiles < grid ? (int)tiles : grid, state->stream));
+    sps_sm90_draws(dev, tiles);
     return SPS_OK;
 }

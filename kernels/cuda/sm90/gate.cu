@@ -40,10 +40,11 @@ enum sps_status sps_sm90_gate(struct sps_device *dev, const struct sps_shape *sh
     SPS_TRY(sps_sm90_map_rows(dev, &maps.low, low, SPS_F16, m, shape->g, shape->dk, 1,
                               GATE90_KEYS));
     int64_t tiles = (int64_t)a.at.tiles * a.groups;
-    maps.counter = sps_sm90_counter(dev, tiles);
+    maps.counter = sps_sm90_counter(dev);
     int grid = state->prop.multiProcessorCount;
     grid = tiles < grid ? (int)tiles : grid;
     CUDA_TRY((narrow ? sps_sm90_gate_d64 : sps_sm90_gate_d128)(&a, &maps, grid,
                                                                state->stream));
+    sps_sm90_draws(dev, tiles);
     return SPS_OK;
 }

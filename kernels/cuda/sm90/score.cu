@@ -32,10 +32,11 @@ enum sps_status sps_sm90_score(struct sps_device *dev, const struct sps_shape *s
     SPS_TRY(sps_sm90_map_rows(dev, &maps.k, a->k, a->dtype, shape->s, shape->g, a->dk, 1,
                               SCORE_KEYS));
     int64_t tiles = (int64_t)a->at.tiles * a->groups;
-    maps.counter = sps_sm90_counter(dev, tiles);
+    maps.counter = sps_sm90_counter(dev);
     int grid = state->prop.multiProcessorCount;
     grid = tiles < grid ? (int)tiles : grid;
     CUDA_TRY((shape->dk <= 64 ? sps_sm90_score_d64 : sps_sm90_score_d128)(a, &maps, grid,
                                                                           state->stream));
+    sps_sm90_draws(dev, tiles);
     return SPS_OK;
 }

@@ -81,11 +81,15 @@ enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, cons
     return SPS_OK;
 }
 
-struct tile_counter sps_sm90_counter(struct sps_device *dev, int64_t tiles)
+struct tile_counter sps_sm90_counter(struct sps_device *dev)
 {
     struct cuda_state *state = cuda_state_of(dev);
     struct tile_counter counter = {state->counter, state->drawn};
 
-    state->drawn += (unsigned)tiles; /* a launch draws once for every tile */
     return counter;
+}
+
+void sps_sm90_draws(struct sps_device *dev, int64_t tiles)
+{
+    cuda_state_of(dev)->drawn += (unsigned)tiles;
 }

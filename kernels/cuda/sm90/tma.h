@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/cuda.h"
 
-/* A launch's tiles: what *at has counted beyond base has been handed out. */
+/* A launch's tiles: *at counts those that were drawn since open, base before it. */
 struct tile_counter {
     unsigned *at, base;
 };
@@ -34,9 +34,12 @@ enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, cons
                                   enum sps_dtype dtype, int64_t rows, int64_t heads,
                                   int64_t d, int box_heads, int box_rows);
 
-/* The counter that the next launch of the stream, of `tiles` tiles and no more CTAs,
- * draws them from; to be launched. */
-struct tile_counter sps_sm90_counter(struct sps_device *dev, int64_t tiles);
+/* The counter that the next launch of the stream draws its tiles from. */
+struct tile_counter sps_sm90_counter(struct sps_device *dev);
+
+/* That launch was made, of `tiles` tiles and no more CTAs: it draws once for every tile.
+ */
+void sps_sm90_draws(struct sps_device *dev, int64_t tiles);
 
 /* Launch a burst of matrix products; *flops: how many operations that is. */
 enum sps_status sps_sm90_multiply(struct sps_device *dev, float *out, double *flops);
