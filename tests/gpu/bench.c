@@ -1,6 +1,7 @@
 /* bench.c - quick timings of the cuda backend's kernels: events, L2 flushed before every
  * run, median, 5 % and 95 % of the runs.
  * usage: bench [dense|nsa|moba|mass|all] [runs] [backend: cuda or cuda_portable]
+ * Over 400 lines because it is one program to carry to a machine, with its own lists.
  */
 #include <math.h>
 #include <stdio.h>

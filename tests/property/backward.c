@@ -468,19 +468,31 @@ static void test_threads(void)
     for_all(same_again, 0, 0, SEEDS);
 }
 
-/* Rows in two ranges add up to the whole. */
-static bool ranges_add_up(struct run *run)
+/* Gradients stay what they are when `again` makes them in other pieces. */
+static bool alike_in_pieces(struct run *run, bool (*again)(struct run *run))
 {
     int64_t count;
     float *whole = copy_gradients(run, &count);
     struct sps_tensor a = sps_tensor_view(whole, SPS_F32, count, 1, 1, 1);
-    bool ok = backward_ranges(run, run->input.shape.t * 3 / 7);
+    bool ok = again(run);
     struct sps_tensor b =
         sps_tensor_view(copy_gradients(run, &count), SPS_F32, count, 1, 1, 1);
+
     ok = ok && near(&a, &b);
     free(whole);
     free(b.data);
     return ok;
+}
+
+static bool in_two_ranges(struct run *run)
+{
+    return backward_ranges(run, run->input.shape.t * 3 / 7);
+}
+
+/* Rows in two ranges add up to the whole. */
+static bool ranges_add_up(struct run *run)
+{
+    return alike_in_pieces(run, in_two_ranges);
 }
 
 static void test_ranges(void)
@@ -488,23 +500,18 @@ static void test_ranges(void)
     for_all(ranges_add_up, 0, 8, 4);
 }
 
+static bool in_chunks(struct run *run)
+{
+    if (run->pass.chunk > 7)
+        run->pass.chunk = 7;
+    return run_both(run);
+}
+
 /* Packed lists stand one chunk at a time and are selected again: gradients are those of
  * lists that all stand there. */
 static bool chunks_add_up(struct run *run)
 {
-    int64_t count;
-    float *whole = copy_gradients(run, &count);
-    struct sps_tensor a = sps_tensor_view(whole, SPS_F32, count, 1, 1, 1);
-
-    if (run->pass.chunk > 7)
-        run->pass.chunk = 7;
-    bool ok = run_both(run);
-    struct sps_tensor b =
-        sps_tensor_view(copy_gradients(run, &count), SPS_F32, count, 1, 1, 1);
-    ok = ok && near(&a, &b);
-    free(whole);
-    free(b.data);
-    return ok;
+    return alike_in_pieces(run, in_chunks);
 }
 
 static void test_chunks(void)

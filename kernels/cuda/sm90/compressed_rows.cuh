@@ -112,8 +112,6 @@ SPS_DEVICE void finish_rows(const struct attend_args *a, const struct row_tile *
                             const float (&o)[D / 2], const struct row_pair *pair,
                             struct row_view *view)
 {
-    int column = 2 * (threadIdx.x & 3);
-
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         int r = view->row + 8 * i, token = r >> a->lg, x = r & ((1 << a->lg) - 1);
@@ -125,15 +123,9 @@ SPS_DEVICE void finish_rows(const struct attend_args *a, const struct row_tile *
         if (!valid)
             continue;
         int64_t at = (tile->seq.row + tile->token + token) * a->h + tile->head + x;
-        float *to = a->o + at * a->dv + column;
-#pragma unroll
-        for (int j = 0; j < D / 8; j++)
-            if (8 * j + column < a->dv)
-                *(float2 *)(to + 8 * j) =
-                    make_float2(o[4 * j + 2 * i] * scale, o[4 * j + 2 * i + 1] * scale);
-        if (a->lse && column == 0)
-            a->lse[at] =
-                sum > 0 ? pair->m[i] * 0.6931471805599453f + logf(sum) : -INFINITY;
+        write_row<false>(a, at, o, i, scale);
+        if (a->lse && (threadIdx.x & 3) == 0)
+            a->lse[at] = row_lse(pair->m[i], sum);
     }
 }
 
@@ -143,13 +135,11 @@ SPS_DEVICE void attend_rows(const struct attend_args *a, const struct row_tile *
                             int steps, uint32_t q, uint32_t shared,
                             struct ring<S::stages> *tiles, struct row_view *view)
 {
-    struct row_pair pair = {{-INFINITY, -INFINITY}, {0, 0}};
+    struct row_pair pair;
     float s[BN / 2], o[D / 2], factor[2];
     uint32_t p[BN / 4];
 
-#pragma unroll
-    for (int i = 0; i < D / 2; i++)
-        o[i] = 0;
+    start_rows(o, &pair);
 #pragma unroll 1
     for (int step = 0; step < steps; step++) {
         bool grew;
