@@ -43,42 +43,86 @@ struct bins {
     int32_t *size, *first, *tile, *next;
 };
 
-/* Take a place in the counter of each lane's bin, one atomic per bin and warp. */
-SPS_DEVICE int take_place(int32_t *counter, int bin)
-{
-    unsigned same = __match_any_sync(~0u, bin);
-    int lane = threadIdx.x & 31, leader = __ffs(same) - 1, base = 0;
+/* Rows a CTA turns round, of one index head; units that it counts at a time. */
+enum { PLACE_ROWS = 256, PLACE_UNITS = 8192 };
 
-    if (lane == leader && bin >= 0)
-        base = atomicAdd(counter + bin, __popc(same));
-    base = __shfl_sync(~0u, base, leader);
-    return base + __popc(same & ((1u << lane) - 1));
+/* Element `slot` of the list of `row` of the chunk: the unit of all sequences that it
+ * names, -1 where there is none, and what stands for it among entries. */
+struct placed {
+    int unit, entry;
+};
+
+SPS_DEVICE struct placed placed_at(const struct attend_args *a, int head, int row,
+                                   int slot)
+{
+    struct seq_view seq = geometry_find(&a->at, row);
+    const int32_t *list =
+        a->list + ((a->at.begin + row) * a->index_heads + head) * (int64_t)a->width;
+    int unit = list[slot];
+    bool inside = unit >= 0 && (int64_t)unit * a->block < seq.keys,
+         alone = slot == 0 && list_alone(list, a->width);
+
+    return {inside ? seq.unit + unit : -1,
+            (row * (int)a->width + slot) | (alone ? ALONE : 0)};
 }
 
-/* One list of a warp's 32 rows each, neighbouring CTAs for different heads (so that few
- * warps at a time meet at a counter): count its entries, or put them into their bins. */
-template <bool FILL>
-static __global__ void place_lists(const __grid_constant__ struct attend_args a,
-                                   struct bins bins, int rows, int32_t *entries)
+/* visit(unit - first, entry) of the CTA's elements in units [first, first + count). */
+template <typename V>
+SPS_DEVICE void visit_placed(const struct attend_args *a, int rows, int first, int count,
+                             V visit)
 {
-    int head = (int)(blockIdx.x % a.index_heads), width = (int)a.width;
-    int row = (int)(blockIdx.x / a.index_heads * blockDim.x + threadIdx.x);
-    bool valid = row < rows;
-    struct seq_view seq = geometry_find(&a.at, valid ? row : rows - 1);
-    const int32_t *list =
-        a.list +
-        ((a.at.begin + (valid ? row : 0)) * a.index_heads + head) * (int64_t)width;
+    int head = (int)(blockIdx.x % a->index_heads), width = (int)a->width;
+    int from = (int)(blockIdx.x / a->index_heads) * PLACE_ROWS;
+    int end = (from + PLACE_ROWS < rows ? from + PLACE_ROWS : rows) * width;
 
-    for (int slot = 0; slot < width; slot++) {
-        int unit = valid ? list[slot] : -1;
-        bool inside = unit >= 0 && (int64_t)unit * a.block < seq.keys;
-        int bin = inside ? head * bins.units + seq.unit + unit : -1;
-        if (__all_sync(~0u, unit < 0))
-            break;
-        int place = take_place(FILL ? bins.next : bins.size, bin);
-        if (FILL && inside)
-            entries[place] = (row * width + slot) | (list_alone(list, width) ? ALONE : 0);
+#pragma unroll 4
+    for (int i = from * width + (int)threadIdx.x; i < end; i += PLACE_ROWS) {
+        struct placed own = placed_at(a, head, i / width, i % width);
+        if (own.unit >= first && own.unit < first + count)
+            visit(own.unit - first, own.entry);
     }
+}
+
+/* Count a CTA's entries, or put them into their bins: in shared memory first, so that a
+ * CTA meets a counter once; neighbouring CTAs have different heads. */
+template <bool FILL>
+static __global__ void __launch_bounds__(PLACE_ROWS)
+    place_lists(const __grid_constant__ struct attend_args a, struct bins bins, int rows,
+                int32_t *entries)
+{
+    extern __shared__ int32_t places[];
+    int32_t *counter =
+        (FILL ? bins.next : bins.size) + (int)(blockIdx.x % a.index_heads) * bins.units;
+
+    for (int first = 0; first < bins.units; first += PLACE_UNITS) {
+        int count = min(bins.units - first, (int)PLACE_UNITS);
+        for (int i = threadIdx.x; i < count; i += PLACE_ROWS)
+            places[i] = 0;
+        __syncthreads();
+        visit_placed(&a, rows, first, count,
+                     [=](int unit, int) { atomicAdd(places + unit, 1); });
+        __syncthreads();
+        for (int i = threadIdx.x; i < count; i += PLACE_ROWS)
+            if (places[i] > 0)
+                places[i] = atomicAdd(counter + first + i, places[i]);
+        __syncthreads();
+        if (FILL)
+            visit_placed(&a, rows, first, count, [=](int unit, int entry) {
+                entries[atomicAdd(places + unit, 1)] = entry;
+            });
+        __syncthreads();
+    }
+}
+
+template <bool FILL>
+static void place(const struct attend_args *a, const struct bins *bins, int rows,
+                  int32_t *entries, cudaStream_t stream)
+{
+    unsigned grid = (unsigned)((rows + PLACE_ROWS - 1) / PLACE_ROWS * a->index_heads);
+    int units = bins->units < PLACE_UNITS ? bins->units : PLACE_UNITS;
+
+    place_lists<FILL>
+        <<<grid, PLACE_ROWS, (size_t)units * 4, stream>>>(*a, *bins, rows, entries);
 }
 
 /* Exclusive sums of sizes (first, next) and of tiles, by one CTA of 1024. */
@@ -117,10 +161,11 @@ static __global__ void __launch_bounds__(1024)
         *total = tiles;
 }
 
+/* A warp a bin. */
 static __global__ void cut_tiles(const __grid_constant__ struct attend_args a,
                                  struct bins bins, int rows, struct gather_tile *tiles)
 {
-    int bin = blockIdx.x * blockDim.x + threadIdx.x, seq = 0;
+    int bin = (blockIdx.x * blockDim.x + threadIdx.x) / 32, seq = 0;
 
     if (bin >= bins.count)
         return;
@@ -129,7 +174,7 @@ static __global__ void cut_tiles(const __grid_constant__ struct attend_args a,
         seq++;
     struct seq_view view = a.at.seq[seq];
     int base = (unit - view.unit) * a.block;
-    for (int i = 0; i * rows < size; i++) {
+    for (int i = threadIdx.x & 31; i * rows < size; i += 32) {
         struct gather_tile tile = {seq,
                                    unit - view.unit,
                                    bin / bins.units,
@@ -199,13 +244,12 @@ static enum sps_status run_chunk(struct sps_device *dev, const struct sps_shape 
     for (int32_t **p : {&bins.size, &bins.first, &bins.tile, &bins.next})
         *p = (int32_t *)sps_cuda_take(dev, (size_t)plan->bins * 4);
     w.most = count * index->heads * index->width / tile + bins.count;
-    unsigned grid = (unsigned)((count + 255) / 256 * index->heads);
     CUDA_TRY(cudaMemsetAsync(bins.size, 0, (size_t)bins.count * 4, stream));
-    place_lists<false><<<grid, 256, 0, stream>>>(*a, bins, count, NULL);
+    place<false>(a, &bins, count, NULL, stream);
     scan_bins<<<1, 1024, 0, stream>>>(bins, tile, w.total);
-    cut_tiles<<<(unsigned)((bins.count + 127) / 128), 128, 0, stream>>>(*a, bins, tile,
-                                                                        w.tiles);
-    place_lists<true><<<grid, 256, 0, stream>>>(*a, bins, count, w.entries);
+    cut_tiles<<<(unsigned)((bins.count + 3) / 4), 128, 0, stream>>>(*a, bins, tile,
+                                                                    w.tiles);
+    place<true>(a, &bins, count, w.entries, stream);
     CUDA_TRY(cudaGetLastError());
     SPS_TRY(plan->by->run(dev, shape, a, &w));
     CUDA_TRY(sps_cuda_merge(a, &w, plan->by->bytes, (int64_t)count * shape->h, stream));

@@ -1,6 +1,7 @@
-/* topk.cuh - choice of blocks by one warp a list: the few keys that can be among the best
- * are set aside and compared with each other; where they are too many, the k-th largest
- * of all is found bit by bit.  Equals go to the more recent block.
+/* topk.cuh - choice of blocks by one warp a list: the k-th largest key is found by
+ * halving the range that it can be in, until k keys exactly lie above.  Of long lists the
+ * few keys that can be among the best are set aside first.  Equals go to the more recent
+ * block.
  */
 #ifndef SPS_KERNELS_CUDA_TOPK_CUH
 #define SPS_KERNELS_CUDA_TOPK_CUH
@@ -52,24 +53,6 @@ SPS_DEVICE void check_scores(const struct topk_args *a, const struct list_view *
         atomicMin(a->fault, (unsigned long long)view->list);
 }
 
-/* Largest `least` that at least `keep` of the warp's keys (HELD a lane) reach. */
-template <int HELD> SPS_DEVICE uint32_t find_least(const uint32_t *key, int keep)
-{
-    uint32_t least = 0;
-
-#pragma unroll 1
-    for (int bit = 31; bit >= 0; bit--) {
-        uint32_t wish = least | 1u << bit;
-        int found = 0;
-#pragma unroll
-        for (int i = 0; i < HELD; i++)
-            found += key[i] >= wish;
-        if (__reduce_add_sync(~0u, found) >= keep)
-            least = wish;
-    }
-    return least;
-}
-
 /* The keep-th largest of the lanes' keys, of which `keep` at least are not 0; ~0 for
  * none. */
 SPS_DEVICE uint32_t find_lane(uint32_t key, int keep)
@@ -82,41 +65,124 @@ SPS_DEVICE uint32_t find_lane(uint32_t key, int keep)
     return __reduce_min_sync(~0u, above < keep ? key : ~0u);
 }
 
-/* What of equal keys is left out: the first `skip` of those that equal `least`. */
+/* What is kept: keys above `least`, and of those that equal it all but the first `skip`;
+ * NO_TIES: all but any. */
+enum { NO_TIES = INT_MAX };
+
 struct cut {
     uint32_t least;
     int skip, ties, written;
 };
 
-template <int HELD>
-SPS_DEVICE struct cut cut_of(const uint32_t *key, int keep, uint32_t least)
+/* How many of the warp's keys (HELD a lane) reach each of x. */
+template <int HELD, int N>
+SPS_DEVICE void count_from(const uint32_t (&key)[HELD], const uint32_t (&x)[N],
+                           int (&found)[N])
 {
-    int more = 0, equal = 0;
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+        int own = 0;
+#pragma unroll
+        for (int i = 0; i < HELD; i++)
+            own += key[i] >= x[j];
+        found[j] = __reduce_add_sync(~0u, own);
+    }
+}
+
+/* A key that `keep` reach at least, 0 if none is at hand, and the largest that is not
+ * forced. */
+struct key_range {
+    uint32_t low, high;
+};
+
+/* low: the least of the largest keys of `keep` groups of lanes, or more.  Forced keys, no
+ * more than `keep`, wrap round to 0 here. */
+template <int HELD>
+SPS_DEVICE struct key_range range_of(const uint32_t (&key)[HELD], int keep)
+{
+    uint32_t most = 0;
+    int groups = 32;
 
 #pragma unroll
-    for (int i = 0; i < HELD; i++) {
-        more += key[i] > least;
-        equal += key[i] == least && key[i] > 0;
+    for (int i = 0; i < HELD; i++)
+        most = most > key[i] + 1 ? most : key[i] + 1;
+    uint32_t high = __reduce_max_sync(~0u, most);
+#pragma unroll 1
+    for (; groups / 2 >= keep; groups /= 2) {
+        uint32_t other = __shfl_xor_sync(~0u, most, groups / 2);
+        most = most > other ? most : other;
     }
-    more = __reduce_add_sync(~0u, more);
-    equal = __reduce_add_sync(~0u, equal);
-    return {least, equal - (keep - more), 0, 0};
+    uint32_t low = __reduce_min_sync(~0u, keep > groups ? 0 : most);
+    return {low > 0 ? low - 1 : 0, high > 0 ? high - 1 : 0};
+}
+
+/* Keep `keep` of the warp's keys, of which at least that many are not 0: the range that
+ * the keep-th largest is in is cut in four, until a cut has as many above as are wanted.
+ */
+template <int HELD> SPS_DEVICE struct cut find_cut(const uint32_t (&key)[HELD], int keep)
+{
+    struct key_range in = range_of(key, keep);
+
+#pragma unroll 1
+    while (in.low < in.high) {
+        uint32_t span = in.high - in.low, part = span / 4 + 1, x[3], exact = 0;
+        int found[3];
+#pragma unroll
+        for (int i = 0; i < 3; i++)
+            x[i] = (i + 1) * part < span ? in.low + (i + 1) * part : in.high;
+        count_from(key, x, found);
+#pragma unroll
+        for (int i = 0; i < 3; i++) {
+            exact = found[i] == keep ? x[i] : exact;
+            in.low = found[i] > keep ? x[i] : in.low;
+            in.high = found[2 - i] < keep ? x[2 - i] - 1 : in.high;
+        }
+        if (exact > 0)
+            return {exact - 1, NO_TIES, 0, 0};
+    }
+    const uint32_t x[1] = {in.low};
+    int found[1];
+    count_from(key, x, found);
+    return {in.low, found[0] - keep, 0, 0};
+}
+
+/* Write the blocks of lanes that take theirs, in order. */
+SPS_DEVICE void write_taken(struct cut *cut, bool take, int block, int32_t *out)
+{
+    uint32_t taken = __ballot_sync(~0u, take);
+
+    if (take)
+        out[cut->written + __popc(taken & ((1u << (threadIdx.x & 31)) - 1))] = block;
+    cut->written += __popc(taken);
 }
 
 /* Write the lanes' blocks that are kept; calls go in ascending order of blocks. */
 SPS_DEVICE void write_kept(struct cut *cut, uint32_t key, int block, int32_t *out)
 {
-    uint32_t before = (1u << (threadIdx.x & 31)) - 1;
     bool tie = key == cut->least && key > 0;
     uint32_t same = __ballot_sync(~0u, tie);
-    bool take =
-        key > cut->least || (tie && cut->ties + __popc(same & before) >= cut->skip);
-    uint32_t taken = __ballot_sync(~0u, take);
+    int before = cut->ties + __popc(same & ((1u << (threadIdx.x & 31)) - 1));
 
-    if (take)
-        out[cut->written + __popc(taken & before)] = block;
+    write_taken(cut, key > cut->least || (tie && before >= cut->skip), block, out);
     cut->ties += __popc(same);
-    cut->written += __popc(taken);
+}
+
+/* Write what is kept of the warp's keys, those of block(i) for key[i]; returns how many.
+ */
+template <int HELD, typename B>
+SPS_DEVICE int write_cut(struct cut cut, const uint32_t (&key)[HELD], B block,
+                         int32_t *out)
+{
+    if (cut.skip == NO_TIES) {
+#pragma unroll
+        for (int i = 0; i < HELD; i++)
+            write_taken(&cut, key[i] > cut.least, block(i), out);
+    } else {
+#pragma unroll
+        for (int i = 0; i < HELD; i++)
+            write_kept(&cut, key[i], block(i), out);
+    }
+    return cut.written;
 }
 
 /* The best of a list, set aside in shared memory: one for each warp. */
@@ -166,52 +232,34 @@ SPS_DEVICE int gather_few(const uint32_t *key, int rounds, int keep, struct few_
     return written;
 }
 
-/* The keep-th largest of the lanes' HELD keys, which are the `count` set aside: each key
- * is compared with all. */
-template <int HELD>
-SPS_DEVICE uint32_t find_few(const struct few_keys *few, const uint32_t (&key)[HELD],
-                             int count, int keep)
-{
-    int above[HELD] = {};
-    uint32_t least = ~0u;
-
-#pragma unroll 1
-    for (int i = 0; i < count; i += 4) {
-        uint4 x = *(const uint4 *)(few->key + i);
-#pragma unroll
-        for (int j = 0; j < HELD; j++) {
-            above[j] += x.x > key[j];
-            above[j] += i + 1 < count && x.y > key[j];
-            above[j] += i + 2 < count && x.z > key[j];
-            above[j] += i + 3 < count && x.w > key[j];
-        }
-    }
-#pragma unroll
-    for (int j = 0; j < HELD; j++)
-        least = above[j] < keep && key[j] < least && key[j] > 0 ? key[j] : least;
-    return __reduce_min_sync(~0u, least);
-}
-
-/* Write the `keep` largest of the `count` <= HELD * 32 keys set aside. */
-template <int HELD>
+/* Write the `keep` largest of the `count` <= FEW keys set aside. */
 SPS_DEVICE int choose_few(const struct few_keys *few, int count, int keep, int32_t *out)
 {
     int lane = threadIdx.x & 31;
-    uint32_t key[HELD];
+    uint32_t key[FEW / 32];
 
 #pragma unroll
-    for (int i = 0; i < HELD; i++)
+    for (int i = 0; i < FEW / 32; i++)
         key[i] = i * 32 + lane < count ? few->key[i * 32 + lane] : 0;
-    struct cut cut = cut_of<HELD>(key, keep, find_few<HELD>(few, key, count, keep));
-#pragma unroll
-    for (int i = 0; i < HELD; i++)
-        write_kept(&cut, key[i], few->block[i * 32 + lane], out);
+    int written = write_cut(
+        find_cut(key, keep), key, [=](int i) { return few->block[i * 32 + lane]; }, out);
     __syncwarp();
-    return cut.written;
+    return written;
+}
+
+/* The first `keep` blocks. */
+SPS_DEVICE int write_first(int keep, int32_t *out)
+{
+#pragma unroll 1
+    for (int b = threadIdx.x & 31; b < keep; b += 32)
+        out[b] = b;
+    return keep;
 }
 
 /* A list of at most HELD * 32 blocks with score(b), 0 for blocks not seen; returns how
- * many were written. */
+ * many were written.  The search goes over all of up to HELD_FEW keys a lane. */
+enum { HELD_FEW = 8 };
+
 template <int HELD, typename S>
 SPS_DEVICE int choose_held(const struct topk_args *a, const struct list_view *view,
                            S score, int keep, struct few_keys *few, int32_t *out)
@@ -224,19 +272,18 @@ SPS_DEVICE int choose_held(const struct topk_args *a, const struct list_view *vi
     for (int i = 0; i < HELD; i++)
         x[i] = score(i * 32 + lane);
     check_scores(a, view, x);
+    if (keep == view->visible)
+        return write_first(keep, out);
 #pragma unroll
     for (int i = 0; i < HELD; i++)
         key[i] = key_of(a, view, i * 32 + lane, x[i]);
-    int count = gather_few<HELD>(key, rounds, keep, few);
-    if (count <= FEW)
-        return count <= 32 ? choose_few<1>(few, count, keep, out)
-                           : choose_few<2>(few, count, keep, out);
-    struct cut cut = cut_of<HELD>(key, keep, find_least<HELD>(key, keep));
-#pragma unroll
-    for (int i = 0; i < HELD; i++)
-        if (i < rounds)
-            write_kept(&cut, key[i], i * 32 + lane, out);
-    return cut.written;
+    if (HELD > HELD_FEW) {
+        int count = gather_few<HELD>(key, rounds, keep, few);
+        if (count <= FEW)
+            return choose_few(few, count, keep, out);
+    }
+    return write_cut(
+        find_cut(key, keep), key, [=](int i) { return i * 32 + lane; }, out);
 }
 
 /* A list of any length: key(b) of all its blocks is asked for again for every bit. */
@@ -278,10 +325,6 @@ SPS_DEVICE void fill_list(const struct topk_args *a, int written, int32_t *out)
         out[i] = -1;
 }
 
-/* Lists of at most STORED_HELD * 32 blocks are chosen in registers, those of more from
- * keys in place of their scores, STORED_HELD rounds at a time. */
-enum { STORED_HELD = 8 };
-
 /* Scores become keys; returns the lane's largest. */
 SPS_DEVICE uint32_t store_keys(const struct topk_args *a, const struct list_view *view,
                                float *scores)
@@ -290,14 +333,14 @@ SPS_DEVICE uint32_t store_keys(const struct topk_args *a, const struct list_view
     uint32_t most = 0;
 
 #pragma unroll 1
-    for (int from = lane; from < view->visible; from += STORED_HELD * 32) {
-        float x[STORED_HELD];
+    for (int from = lane; from < view->visible; from += HELD_FEW * 32) {
+        float x[HELD_FEW];
 #pragma unroll
-        for (int i = 0; i < STORED_HELD; i++)
+        for (int i = 0; i < HELD_FEW; i++)
             x[i] = from + i * 32 < view->visible ? scores[from + i * 32] : 0;
         check_scores(a, view, x);
 #pragma unroll
-        for (int i = 0; i < STORED_HELD; i++) {
+        for (int i = 0; i < HELD_FEW; i++) {
             uint32_t key = key_of(a, view, from + i * 32, x[i]);
             if (key > 0)
                 scores[from + i * 32] = __uint_as_float(key);
@@ -314,22 +357,23 @@ SPS_DEVICE int gather_stored(const uint32_t *keys, int visible, uint32_t bound,
     int lane = threadIdx.x & 31, written = 0;
 
 #pragma unroll 1
-    for (int from = 0; from < visible; from += STORED_HELD * 32) {
-        uint32_t key[STORED_HELD];
+    for (int from = 0; from < visible; from += HELD_FEW * 32) {
+        uint32_t key[HELD_FEW];
 #pragma unroll
-        for (int i = 0; i < STORED_HELD; i++) {
+        for (int i = 0; i < HELD_FEW; i++) {
             int b = from + i * 32 + lane;
             key[i] = b < visible ? keys[b] : 0;
         }
 #pragma unroll
-        for (int i = 0; i < STORED_HELD; i++)
+        for (int i = 0; i < HELD_FEW; i++)
             written = add_few(key[i], from + i * 32 + lane, bound, written, few);
     }
     __syncwarp();
     return written;
 }
 
-/* Write one list of any length from scores[visible], which are lost. */
+/* Write one list of any length from scores[visible], which are lost: long ones from keys
+ * in place of their scores, HELD_FEW rounds at a time. */
 SPS_DEVICE void choose_stored(const struct topk_args *a, const struct list_view *view,
                               float *scores, struct few_keys *few, int32_t *out)
 {
@@ -340,14 +384,16 @@ SPS_DEVICE void choose_stored(const struct topk_args *a, const struct list_view 
     };
     int written;
 
-    if (view->visible <= STORED_HELD * 32) {
-        written = choose_held<STORED_HELD>(a, view, held, keep, few, out);
+    if (view->visible <= HELD_FEW / 2 * 32) {
+        written = choose_held<HELD_FEW / 2>(a, view, held, keep, few, out);
+    } else if (view->visible <= HELD_FEW * 32) {
+        written = choose_held<HELD_FEW>(a, view, held, keep, few, out);
     } else {
         uint32_t most = store_keys(a, view, scores);
         if (keep <= 32)
             count = gather_stored((const uint32_t *)scores, view->visible,
                                   find_lane(most, keep), few);
-        written = count <= FEW ? choose_few<2>(few, count, keep, out)
+        written = count <= FEW ? choose_few(few, count, keep, out)
                                : choose_any(stored, view->visible, keep, out);
     }
     fill_list(a, written, out);

@@ -99,22 +99,23 @@ SPS_DEVICE void compressed90_load(const struct attend_args *a,
 template <typename T, typename S, int D, int BN>
 SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
                                   const struct row_tile *tile, unsigned char *memory,
-                                  int wg, struct compressed90_rings<S> *r)
+                                  struct compressed90_rings<S> *r)
 {
     const struct attend_args *at = &a->attend;
+    int wg = warpgroup_index() - 1;
     uint32_t shared = shared_address(memory), q = warp_uniform(shared + wg * 64 * 128);
-    int warp = wg * 4 + (warp_index() & 3), steps = compressed90_steps<BN>(&at->at, tile);
-    struct score_rows90 scores = {a->sums + blockIdx.x * a->slots * a->columns,
-                                  a->columns, a->scores};
+    int steps = compressed90_steps<BN>(&at->at, tile);
 
     scale_query_rows<T, D, S::rows>(memory, wg, (float *)(memory + S::unscale));
     struct row_view view = view_pair<S>(at, tile, memory, wg);
     attend_rows<S, D, BN>(at, tile, steps, q, shared, &r->tiles, &view);
+    struct score_rows90 scores = {a->sums + blockIdx.x * a->slots * a->columns,
+                                  a->columns, a->scores};
     score_keys<S, D, BN>(at->lg, steps, q, shared, &r->tiles, &view, &scores);
     barrier_arrive(ring_empty(&r->q));
     ring_next(&r->q);
-    choose_rows<S::blocks>(a, tile, warp * 16, wg, &scores,
-                           (struct few_keys *)(memory + S::few) + warp);
+    choose_rows<S::blocks>(a, tile, warp_index() - 4, &scores,
+                           (struct few_keys *)(memory + S::few));
 }
 #endif
 
@@ -128,7 +129,6 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
     extern __shared__ __align__(1024) unsigned char memory[];
     uint32_t shared = shared_address(memory);
     struct compressed90_rings<S> r = compressed90_rings_at<S>(memory);
-    int wg = warpgroup_index();
 
     if (threadIdx.x == 0) {
         ring_init<S::stages>(r.tiles.at, NWG * 4);
@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
         ((uint4 *)memory)[i] = make_uint4(0, 0, 0, 0);
     fence_async();
     __syncthreads();
-    if (wg == 0) {
+    if (warpgroup_index() == 0) {
         registers_give<32>();
         if (threadIdx.x == 0)
             compressed90_load<S, D, BN>(&a.attend, &maps, shared, r);
@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
             const struct row_tile *tile = r.row_tiles + r.q.phase;
             if (tile->count == 0)
                 break;
-            compressed90_tile<T, S, D, BN>(&a, tile, memory, wg - 1, &r);
+            compressed90_tile<T, S, D, BN>(&a, tile, memory, &r);
         }
     }
 #endif

@@ -267,37 +267,41 @@ SPS_DEVICE void score_sums(struct score_source from, const float *sums,
         scores[b] = score_of(&from, 0, b, view->seen);
 }
 
-/* Lists of the tokens of one warp: those of its 16 rows, or, where a token's rows fill
- * several warps, its first warp's. */
+/* Lists of the tokens of one warp of the consumers: those of its 16 rows, or, where a
+ * token's rows fill several warps, its first warp's.  few: one for each warp. */
 template <bool BLOCKS>
 SPS_DEVICE void choose_rows(const struct compressed90_args *a,
-                            const struct row_tile *tile, int row, int wg,
+                            const struct row_tile *tile, int warp,
                             const struct score_rows90 *from, struct few_keys *few)
 {
     const struct attend_args *at = &a->attend;
-    int lg = at->lg, token = row >> lg, end = (row + 15) >> lg;
+    int lg = at->lg, row = warp * 16, token = row >> lg, end = (row + 15) >> lg;
 
     if (lg > 4)
-        named_sync(1 + wg, 128);
+        named_sync(1 + warp / 4, 128);
     else
         __syncwarp();
     if (row & ((1 << lg) - 1) & ~15)
         return;
+    end = end < tile->count ? end : tile->count - 1;
+    int own = token + (threadIdx.x & 31); /* a lane knows what one token sees */
+    int pos = geometry_pos(&at->at, &tile->seq, tile->token + (own < end ? own : end));
+    int sees = geometry_visible(&at->at, &tile->seq, pos),
+        blocks = geometry_blocks(pos, a->choose.block);
+    int64_t list = (tile->seq.row + tile->token) * a->choose.heads + tile->head / at->p;
 #pragma unroll 1
-    for (; token <= end && token < tile->count; token++) {
-        int64_t i = tile->seq.row + tile->token + token;
-        int pos = geometry_pos(&at->at, &tile->seq, tile->token + token);
-        int seen = geometry_visible(&at->at, &tile->seq, pos);
-        int group = tile->head / at->p, slot = lg > 4 ? row >> 4 : token;
-        struct list_view view = {i * a->choose.heads + group, 0,
-                                 geometry_blocks(pos, a->choose.block), seen};
-        float *x = from->at + slot * from->columns, *scores = x + from->scores;
+    for (int lane = 0; token <= end; lane++, token++) {
+        struct list_view view = {list + token * a->choose.heads, 0,
+                                 __shfl_sync(~0u, blocks, lane),
+                                 __shfl_sync(~0u, sees, lane)};
+        float *x = from->at + (lg > 4 ? warp : token) * from->columns,
+              *scores = x + from->scores;
 
         if (lg > 4)
-            add_parts(x, from->columns, 1 << (lg - 4), BLOCKS ? view.visible : seen);
+            add_parts(x, from->columns, 1 << (lg - 4), BLOCKS ? view.visible : view.seen);
         if constexpr (!BLOCKS)
             score_sums(a->choose.from, x, &view, scores);
-        choose_stored(&a->choose, &view, scores, few,
+        choose_stored(&a->choose, &view, scores, few + warp,
                       a->choose.list + view.list * a->choose.width);
     }
 }

@@ -29,8 +29,9 @@ struct gather_note {
 template <int DK, int DV, int BN> struct gather_layout {
     static constexpr int dk = DK, dv = DV, bn = BN;
     static constexpr int wgs = gather90_rows(DV) / 64, threads = (wgs + 1) * 128;
-    static constexpr int feed = wgs == 2 ? 40 : DK == 128 ? 32 : 56; /* registers */
-    static constexpr int attend = wgs == 2 ? 232 : DK == 128 ? 160 : 152;
+    static constexpr bool wide = DK == 128 && BN == 128;        /* o, s and p take 160 */
+    static constexpr int feed = wgs == 2 ? 40 : wide ? 32 : 56; /* registers */
+    static constexpr int attend = wgs == 2 ? 232 : wide ? 160 : 152;
     static constexpr int buffers = GATHER_BUFFERS * wgs;
     static constexpr int q = 64 * DK * 2, keys = BN * DK * 2;             /* bytes */
     static constexpr int note = sizeof(struct gather_note), pair = 2 * 8; /* barriers */
@@ -94,11 +95,45 @@ SPS_DEVICE void feed_keys(const CUtensorMap *k, const CUtensorMap *v,
     }
 }
 
+enum { TILE_WORDS = sizeof(struct gather_tile) / 4 };
+
+/* Tile t, a word a lane; zeros where there is none. */
+SPS_DEVICE int hold_tile(const struct gather_work *w, int t, int total)
+{
+    int lane = threadIdx.x & 31;
+
+    return lane < TILE_WORDS && t < total ? ((const int *)(w->tiles + t))[lane] : 0;
+}
+
+SPS_DEVICE struct gather_tile held_tile(int held)
+{
+    int word[TILE_WORDS];
+    struct gather_tile tile;
+
+#pragma unroll
+    for (int i = 0; i < TILE_WORDS; i++)
+        word[i] = __shfl_sync(~0u, held, i);
+    memcpy(&tile, word, sizeof tile);
+    return tile;
+}
+
+/* Entries of rows lane and lane + 32 of a warpgroup's 64, which begin at row `first` of
+ * the tile. */
+SPS_DEVICE void read_entries(const struct attend_args *a, const struct gather_work *w,
+                             const struct gather_tile *tile, int first, int (&entry)[2])
+{
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        int at = (first + (int)(threadIdx.x & 31) + 32 * i) >> a->lg;
+        entry[i] = at < tile->count ? w->entries[tile->first + at] : 0;
+    }
+}
+
 /* Rows lane and lane + 32 of a warpgroup's 64: their notes; place[2] says where Q stands,
  * (row of the chunk) h + head, or -1. */
-SPS_DEVICE void note_rows(const struct attend_args *a, const struct gather_work *w,
-                          const struct gather_tile *tile, int first,
-                          struct gather_note *note, int (&place)[2])
+SPS_DEVICE void note_rows(const struct attend_args *a, const struct gather_tile *tile,
+                          int first, const int (&entry)[2], struct gather_note *note,
+                          int (&place)[2])
 {
     struct seq_view seq = a->at.seq[tile->seq];
     int width = (int)a->width, lane = threadIdx.x & 31;
@@ -107,16 +142,15 @@ SPS_DEVICE void note_rows(const struct attend_args *a, const struct gather_work 
     for (int i = 0; i < 2; i++) {
         int r = first + lane + 32 * i, at = r >> a->lg, x = r & ((1 << a->lg) - 1);
         bool valid = at < tile->count && x < a->p;
-        int word = valid ? w->entries[tile->first + at] : 0, entry = word & ~ALONE,
-            row = entry / width;
+        int slot = entry[i] & ~ALONE, row = slot / width;
         int sees = geometry_visible(
             &a->at, &seq, geometry_pos(&a->at, &seq, row + (int)(a->at.begin - seq.row)));
         sees -= tile->unit * a->block;
         sees = sees < 0 ? 0 : sees < tile->keys ? sees : tile->keys;
         place[i] = valid ? row * (int)a->h + tile->index_head * a->p + x : -1;
-        note->slot[lane + 32 * i] = !valid         ? -1
-                                    : word & ALONE ? -2 - place[i]
-                                                   : place[i] * width + entry % width;
+        note->slot[lane + 32 * i] = !valid             ? -1
+                                    : entry[i] & ALONE ? -2 - place[i]
+                                                       : place[i] * width + slot % width;
         note->limit[lane + 32 * i] = (uint16_t)(valid ? sees : 0);
     }
     if (lane == 0)
@@ -144,21 +178,26 @@ SPS_DEVICE void gather_queries(uint32_t to, const T *q, int dk, const int (&plac
         }
 }
 
-/* A warp: the rows of warpgroup `wg` of every tile of this CTA. */
+/* A warp: the rows of warpgroup `wg` of every tile of this CTA.  The next tile and its
+ * entries are on their way while Q is. */
 template <typename T, typename L>
 SPS_DEVICE void feed_rows(const struct attend_args *a, const struct gather_work *w,
                           int total, unsigned char *shared, int wg)
 {
     const T *q = (const T *)a->q + a->at.begin * a->h * a->dk;
+    int t = blockIdx.x, entry[2];
+    struct gather_tile tile = held_tile(hold_tile(w, t, total));
 
-    for (int t = blockIdx.x, turn = 0; t < total; t += gridDim.x, turn++) {
+    read_entries(a, w, &tile, wg * 64, entry);
+    for (int turn = 0; t < total; turn++) {
         struct gather_buffer to = gather_buffer_of<L>(shared, wg, turn);
-        struct gather_tile tile = w->tiles[t];
-        int place[2];
+        int place[2], next = hold_tile(w, t += gridDim.x, total);
         barrier_wait(to.empty, turn / GATHER_BUFFERS % 2 ^ 1);
-        note_rows(a, w, &tile, wg * 64, to.note, place);
+        note_rows(a, &tile, wg * 64, entry, to.note, place);
         gather_queries<T, L::dk>(to.q, q, a->dk, place);
         cp_commit();
+        tile = held_tile(next);
+        read_entries(a, w, &tile, wg * 64, entry);
         cp_wait<0>();
         fence_async();
         barrier_arrive(to.full);
