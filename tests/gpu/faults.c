@@ -1,0 +1,117 @@
+/* faults.c - checks that NaN scores are told with their place: the packed row, wherever
+ * the range starts, and the index head; of several rows the first.
+ */
+#include "tests/gpu/checks.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- where a NaN is told ---- */
+
+/* The fault of (row, head) came as `status`, or comes when the host waits. */
+static void told(enum sps_status status, int64_t row, int64_t head, const char *what)
+{
+    char place[64];
+
+    if (status == SPS_OK)
+        status = gpu.backend->download(&gpu, NULL, NULL, 0);
+    snprintf(place, sizeof place, "row %lld, head %lld ", (long long)row,
+             (long long)head);
+    verdict(status == SPS_ENUMERIC && strstr(sps_error(), place), what, sps_error(),
+            gpu.impl, status, SPS_ENUMERIC);
+}
+
+/* The range's first row that sees token `last`, in a problem of one sequence with a row
+ * for every key. */
+static int64_t first_row(const struct problem *p, int64_t last)
+{
+    return p->rows.begin > last ? p->rows.begin : last;
+}
+
+/* count zeros on the GPU, but for a NaN; ended by device_free(). */
+static float *zeros_but(int64_t count, int64_t nan)
+{
+    float *x = host((size_t)count * 4), *y = device((size_t)count * 4);
+
+    x[nan] = NAN;
+    upload(y, x, (size_t)count * 4);
+    free(x);
+    return y;
+}
+
+/* Compressed keys [m,2,64] of zeros, but for a NaN of head 1 in key `bad`. */
+static float *bad_key(int64_t m, int64_t bad)
+{
+    return zeros_but(m * 2 * 64, (bad * 2 + 1) * 64 + 5);
+}
+
+/* ---- of 2 kv heads, d 64 ---- */
+
+/* Scores of 300 keys. */
+static void check_nan_topk(struct problem *p)
+{
+    struct sps_rule rule = {16, 4, 0, 1};
+    int64_t nb = 19, rows = p->rows.end - p->rows.begin;
+    float *y = zeros_but(rows * 2 * nb, ((250 - p->rows.begin) * 2 + 1) * nb + 3);
+    struct lists l;
+
+    lists_new(p, 2, 16, 4, &l);
+    told(gpu.kernels.topk(&gpu, &p->shape, y, &rule, p->rows, &l.gpu), 250, 1,
+         "nan, topk");
+    lists_drop(&l);
+    device_free(y);
+}
+
+/* The mean of tokens 48 to 63. */
+static void check_nan_gate(struct problem *p)
+{
+    struct sps_rule rule = {16, 4, 0, 1};
+    int64_t cu[2], m = sps_compressed_offsets(&p->shape, 16, 16, cu);
+    struct sps_compression by = {.l = 16, .u = 16, .cu = cu};
+    float *y = bad_key(m, 3);
+    struct lists l;
+
+    lists_new(p, 2, 16, 4, &l);
+    told(gpu.kernels.gate_select(&gpu, &p->shape, &p->gpu.in.q, y, &by, &rule, p->rows,
+                                 &l.gpu),
+         first_row(p, 63), 1, "nan, gate_select");
+    lists_drop(&l);
+    device_free(y);
+}
+
+/* Compressed key `bad`, of tokens 16 bad to 16 bad + 31. */
+static void check_nan_key(struct problem *p, int64_t block, int64_t bad, const char *what)
+{
+    struct sps_rule rule = {block, 4, 0, 1};
+    int64_t cu[2], m = sps_compressed_offsets(&p->shape, 32, 16, cu);
+    struct sps_compression by = {.l = 32, .u = 16, .cu = cu};
+    float *k = bad_key(m, bad), *v = device((size_t)(m * 2 * 64) * 4);
+    struct lists l;
+
+    lists_new(p, 2, block, 4, &l);
+    told(gpu.kernels.compressed_select(&gpu, &p->shape, &p->gpu.in.q, k, v, &by, &rule,
+                                       p->rows, p->gpu.o, p->gpu.lse, &l.gpu),
+         first_row(p, 16 * bad + 31), 1, what);
+    lists_drop(&l);
+    device_free(k), device_free(v);
+}
+
+/* Rows from `from` on. */
+static void check_nan(int64_t from)
+{
+    struct spec spec = {"nan",       ONE(300, 300), 2,        2, 64, 64, SPS_BF16,
+                        .block = 16, .from = from,  .to = 300};
+    struct problem p;
+
+    problem_build(&p, &spec, 3);
+    check_nan_topk(&p);
+    check_nan_gate(&p);
+    check_nan_key(&p, 16, 3, "nan, compressed_select");
+    problem_drop(&p);
+}
+
+void check_nans(void)
+{
+    check_nan(0);
+    check_nan(100);
+}
