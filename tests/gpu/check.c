@@ -2,8 +2,10 @@
  *
  * usage: check [all|big] [random shapes]
  *        check edge [shapes of its list]
+ *        check edge FIRST END
  * One line a check that fails or is worth a figure; "N passed, N failed, N skipped" last.
- * `edge` is small enough for compute-sanitizer, `big` passes 2^31 elements.
+ * `edge` is small enough for compute-sanitizer, `big` passes 2^31 elements.  FIRST END:
+ * shapes [FIRST, END) of edge's list, and what follows it only where END reaches its end.
  */
 #include <string.h>
 
@@ -29,7 +31,7 @@ static void check_more(int randoms)
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "all";
-    bool edge = strcmp(what, "edge") == 0;
+    bool edge = strcmp(what, "edge") == 0, some = edge && argc > 3;
     int number = argc > 2 ? atoi(argv[2]) : 12;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -38,9 +40,13 @@ int main(int argc, char **argv)
         return 77;
     }
     printf("%s\n", gpu.name);
-    check_edges(edge && argc > 2 ? number : INT64_MAX);
-    check_nans();
-    check_closeness();
+    int64_t end = some ? atoi(argv[3]) : edge && argc > 2 ? number : INT64_MAX;
+    bool last = check_edges(some ? number : 0, end);
+    if (last || !some) {
+        check_nans();
+        check_closeness();
+        check_long_lists();
+    }
     if (!edge)
         check_more(number);
     if (strcmp(what, "big") == 0)

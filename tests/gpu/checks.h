@@ -64,6 +64,7 @@ void check_means(void);
  * rounded to the input's type. */
 void check_nsa(struct problem *p, int64_t l, int64_t u, int64_t block, int64_t count);
 
+void check_long_lists(void);
 void check_closeness(void);
 
 /* ---- reruns.c: the same bits, whatever else is computed ---- */
@@ -78,8 +79,8 @@ void check_nans(void);
 
 /* ---- shapes.c: every slot on tables of shapes and on random ones ---- */
 
-/* The first `count` shapes of the list of small ones. */
-void check_edges(int64_t count);
+/* Shapes [first, end) of the list of small ones; true when these reach its end. */
+bool check_edges(int64_t first, int64_t end);
 
 void check_larger(void);
 void check_random(uint64_t seed);

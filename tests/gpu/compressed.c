@@ -1,5 +1,5 @@
 /* compressed.c - checks of attention over compressed keys and of its choice of blocks:
- * on any problem, and where scores lie close.
+ * on any problem, with many blocks kept, and where scores lie close.
  */
 #include "tests/gpu/checks.h"
 
@@ -155,6 +155,32 @@ void check_nsa(struct problem *p, int64_t l, int64_t u, int64_t block, int64_t c
     sps_compressed_offsets(&p->shape, l, u, cu);
     check_linear(p, &by);
     check_rounding(p, by, block, count);
+}
+
+/* ---- many blocks kept ---- */
+
+/* More blocks kept than a warp has lanes, of more visible ones than are chosen in
+ * registers (256); from sums of p, and from block scores made at once (blocks of 64). */
+void check_long_lists(void)
+{
+    static const struct spec specs[] = {
+        {"260 blocks of 8", ONE(45, 2080), 8, 2, 64, 64, SPS_BF16, .block = 8},
+        {"325 blocks of 8", ONE(30, 2600), 32, 2, 64, 64, SPS_F16, .block = 8},
+        {"257 blocks of 64", ONE(20, 16400), 8, 2, 64, 64, SPS_BF16, .block = 64},
+        {"266 blocks of 64", ONE(30, 17000), 8, 2, 64, 64, SPS_F16, .block = 64},
+        {"266 blocks, G 16", ONE(30, 17000), 32, 2, 64, 64, SPS_BF16, .block = 64},
+    };
+    struct problem p;
+    int64_t cu[5];
+
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        bool fine = specs[i].block == 8;
+        struct sps_compression by = {.l = fine ? 16 : 32, .u = fine ? 4 : 16, .cu = cu};
+        problem_build(&p, &specs[i], i + 800);
+        sps_compressed_offsets(&p.shape, by.l, by.u, cu);
+        check_rounding(&p, by, specs[i].block, 40);
+        problem_drop(&p);
+    }
 }
 
 /* ---- scores that lie close ---- */

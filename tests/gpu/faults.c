@@ -110,8 +110,68 @@ static void check_nan(int64_t from)
     problem_drop(&p);
 }
 
+/* Blocks of four strides, whose scores are made at once; few of them, and more than are
+ * chosen in registers.  A key that all rows of a late range see, and the last key, which
+ * its first rows do not. */
+static void check_nan_blocks(void)
+{
+    static const struct spec specs[] = {
+        {"nan, blocks of 64, G 4", ONE(300, 300), 8, 2, 64, 64, SPS_BF16, .block = 64},
+        {"nan, blocks of 64, G 16", ONE(300, 300), 32, 2, 64, 64, SPS_F16, .block = 64},
+        {"nan, 266 blocks, G 4", ONE(17000, 17000), 8, 2, 64, 64, SPS_F16, .block = 64,
+         .from = 16960},
+        {"nan, 266 blocks, G 16", ONE(17000, 17000), 32, 2, 64, 64, SPS_BF16, .block = 64,
+         .from = 16960},
+    };
+    struct problem p;
+
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        problem_build(&p, &specs[i], i + 10);
+        check_nan_key(&p, 64, 3, specs[i].name);
+        check_nan_key(&p, 64, (p.shape.s - 32) / 16, specs[i].name);
+        problem_drop(&p);
+    }
+}
+
+/* ---- two choices without a wait between ---- */
+
+/* A NaN of row 250, head 2 in the first: told by the second choice, whose heads are
+ * others in number or not, or by the wait behind it; after that a choice is as good as
+ * any. */
+static void check_nan_then(struct problem *p, int64_t heads, const char *what)
+{
+    struct sps_rule rule = {16, 4, 0, 1};
+    int64_t nb = 19, all = p->shape.t * 4 * nb;
+    float *bad = zeros_but(all, (250 * 4 + 2) * nb + 3), *good = device((size_t)all * 4);
+    struct lists first, second;
+
+    lists_new(p, 4, 16, 4, &first);
+    lists_new(p, heads, 16, 4, &second);
+    MUST(gpu.kernels.topk(&gpu, &p->shape, bad, &rule, p->rows, &first.gpu));
+    told(gpu.kernels.topk(&gpu, &p->shape, good, &rule, p->rows, &second.gpu), 250, 2,
+         what);
+    enum sps_status status =
+        gpu.kernels.topk(&gpu, &p->shape, good, &rule, p->rows, &second.gpu);
+    if (status == SPS_OK)
+        status = gpu.backend->download(&gpu, second.got, second.gpu.list,
+                                       (size_t)second.count * 4);
+    verdict(status == SPS_OK, what, "a clean choice afterwards", gpu.impl, status,
+            SPS_OK);
+    lists_drop(&first), lists_drop(&second);
+    device_free(bad), device_free(good);
+}
+
 void check_nans(void)
 {
+    struct spec spec = {"nan, two choices", ONE(300, 300), 4, 4, 64, 64,
+                        SPS_BF16,           .block = 16};
+    struct problem p;
+
     check_nan(0);
     check_nan(100);
+    check_nan_blocks();
+    problem_build(&p, &spec, 4);
+    check_nan_then(&p, 1, "nan, then lists of one head");
+    check_nan_then(&p, 4, "nan, then lists of as many heads");
+    problem_drop(&p);
 }
