@@ -106,7 +106,7 @@ float sps_tile_weigh(struct sps_tile *tile, int64_t item, float *logits, int64_t
 {
     float max = sps_row_max(logits, n), old = tile->max[item], by = 1;
 
-    if (max == -INFINITY) {
+    if (max == -INFINITY && !isnan(sps_row_sum(logits, n))) {
         memset(logits, 0, (size_t)n * sizeof *logits);
         return 1;
     }
@@ -221,9 +221,9 @@ void sps_tile_end(struct sps_tile *tile, float *o, float *lse)
         int64_t to =
             (tile->task->rows.begin + i / group) * h + tile->task->kv * group + i % group;
         double sum = tile->sum[i];
-        sps_row_scale(tile->o + i * dv, dv, sum > 0 ? (float)(1 / sum) : 0);
+        sps_row_scale(tile->o + i * dv, dv, sum == 0 ? 0 : (float)(1 / sum));
         memcpy(o + to * dv, tile->o + i * dv, (size_t)dv * sizeof *o);
         if (lse)
-            lse[to] = sum > 0 ? (float)(tile->max[i] + log(sum)) : -INFINITY;
+            lse[to] = sum == 0 ? -INFINITY : (float)(tile->max[i] + log(sum));
     }
 }

@@ -107,7 +107,7 @@ float sps_row_softmax(float *x, int64_t n)
 {
     float max = sps_row_max(x, n), sum;
 
-    if (max == -INFINITY)
+    if (max == -INFINITY && !isnan(sps_row_sum(x, n)))
         return -INFINITY;
     sum = sps_row_exp(x, n, max);
     normalise(x, n, 1 / sum);

@@ -37,7 +37,7 @@ void sps_row_add(float *x, int64_t n, float by, const float *y);
 void sps_row_slope(float *x, float *w, int64_t n, float lse, float delta, float scale);
 
 /* Logits to probabilities in place, those below 2^-100 to 0; returns the log of the sum
- * of exp.  -inf and all 0 when n is 0. */
+ * of exp.  -inf and all 0 when n is 0.  A NaN makes all of them NaN. */
 float sps_row_softmax(float *x, int64_t n);
 
 SPS_END_DECLS

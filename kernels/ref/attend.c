@@ -45,7 +45,7 @@ static void attend_head(const struct job *job, const struct sps_ref_row *at, int
     memset(sum, 0, (size_t)dv * sizeof *sum);
     for (int64_t j = 0; j < at->visible; j++) {
         const float *v = sps_ref_token(shape, &job->in->v, at->sequence, j) + kv * dv;
-        for (int64_t d = 0; p[j] > 0 && d < dv; d++)
+        for (int64_t d = 0; p[j] != 0 && d < dv; d++)
             sum[d] += p[j] * v[d];
     }
     for (int64_t d = 0; d < dv; d++)

@@ -131,7 +131,7 @@ void sps_ref_logits(const struct sps_shape *shape, const struct sps_qkv *in,
                     double *x);
 
 /* Logits to probabilities in place; those below 2^-100 become 0.  Returns the log of the
- * sum of exp, -inf when every logit is. */
+ * sum of exp, -inf when every logit is.  A NaN makes all of them NaN. */
 double sps_ref_softmax(double *x, int64_t n);
 
 SPS_END_DECLS

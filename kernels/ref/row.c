@@ -44,10 +44,13 @@ void sps_ref_logits(const struct sps_shape *shape, const struct sps_qkv *in,
 double sps_ref_softmax(double *x, int64_t n)
 {
     double max = -INFINITY, sum = 0;
+    bool any = false; /* also a NaN, which max passes over */
 
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
         max = fmax(max, x[i]);
-    if (max == -INFINITY) {
+        any |= x[i] != -INFINITY;
+    }
+    if (!any) {
         for (int64_t i = 0; i < n; i++)
             x[i] = 0;
         return -INFINITY;

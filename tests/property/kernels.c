@@ -441,6 +441,35 @@ static void test_nothing(void)
     for_all(nothing_is_zero, 1);
 }
 
+/* The first key of every sequence is NaN: so is every row that sees a key, if only that.
+ */
+static void nan_is_kept(struct sps_device *dev, struct problem *p)
+{
+    int64_t rows = p->shape.t * p->shape.h, dv = p->shape.dv,
+            width = p->shape.g * p->shape.dk;
+    float *o = problem_floats(rows * dv), *lse = problem_floats(rows);
+    struct sps_band all = {.all = true};
+
+    for (int64_t i = 0; i < p->shape.n; i++)
+        for (int64_t d = 0; sps_shape_keys(&p->shape, i) > 0 && d < width; d++)
+            ((float *)p->in.k.data)[p->cu_k[i] * width + d] = NAN;
+    ok(dev->kernels.dense(dev, &p->shape, &p->in, &all, (struct sps_rows){0, p->shape.t},
+                          o, lse));
+    for (int64_t i = 0; i < rows; i++) {
+        int64_t row = i / p->shape.h, sequence = sps_shape_sequence(&p->shape, row);
+        bool sees = sps_shape_visible(&p->shape, sequence, row) > 0, lost = false;
+        for (int64_t d = 0; d < dv; d++)
+            lost |= isnan(o[i * dv + d]) != sees;
+        check(!lost && isnan(lse[i]) == sees, p, dev->backend->name, "NaN");
+    }
+    free(o), free(lse);
+}
+
+static void test_nan(void)
+{
+    for_all(nan_is_kept, 1);
+}
+
 /* Mass sums to 1 per head, group mass is its heads' sum, and both are sums of probs. */
 static void mass_is_probs(struct sps_device *dev, struct problem *p)
 {
@@ -770,6 +799,7 @@ static const struct tap_test tests[] = {
     {"future keys change no bit", test_future},
     {"permuted heads permute the output", test_permute},
     {"rows that see nothing give 0 and -inf", test_nothing},
+    {"rows that see a NaN are NaN", test_nan},
     {"mass sums to 1 and matches probs", test_mass},
     {"largest q.k of blocks and groups", test_max},
     {"key ranges bound q.k", test_bound},
