@@ -46,23 +46,8 @@ enum sps_status sps_ref_key_bound(struct sps_device *dev, const struct sps_shape
                                   const struct sps_compression *by, struct sps_rows rows,
                                   float *scores)
 {
-    int64_t h = shape->h, g = shape->g, dk = shape->dk;
-    int64_t blocks = sps_shape_blocks(shape, by->l);
-
     dev->impl = "key_bound_ref";
     SPS_TRY(sps_check_causal(shape, "key_bound"));
-#pragma omp parallel for schedule(dynamic) num_threads(dev->threads)
-    for (int64_t row = rows.begin; row < rows.end; row++) {
-        struct sps_ref_row at = sps_ref_row(shape, row);
-        int64_t whole = at.visible / by->l, first = by->cu[at.sequence];
-        for (int64_t head = 0; head < h; head++) {
-            const float *query = (const float *)q->data + (row * h + head) * dk;
-            float *score = scores + ((row - rows.begin) * h + head) * blocks;
-            for (int64_t b = 0; b < blocks; b++) {
-                const float *of = ranges + ((first + b) * g + head / (h / g)) * 2 * dk;
-                score[b] = b < whole ? (float)bound(query, of, dk) : 0;
-            }
-        }
-    }
-    return SPS_OK;
+    return sps_ref_score_blocks(dev, shape, q, ranges, 2 * shape->dk, bound, by, rows,
+                                scores);
 }

@@ -124,6 +124,16 @@ int64_t sps_ref_longest(const struct sps_shape *shape);
 
 double sps_ref_dot(const float *a, const float *b, int64_t n);
 
+/* scores[r,h,blocks] = score(q, what stands for the block, dk): blocks[made,g,width].
+ * Blocks that the row sees only in part score 0: theirs holds keys it must not see. */
+typedef double sps_ref_score(const float *q, const float *block, int64_t dk);
+enum sps_status sps_ref_score_blocks(struct sps_device *dev,
+                                     const struct sps_shape *shape,
+                                     const struct sps_tensor *q, const float *blocks,
+                                     int64_t width, sps_ref_score *score,
+                                     const struct sps_compression *by,
+                                     struct sps_rows rows, float *scores);
+
 /* x[at->keys] = c q.k of one head, -inf for keys not visible, or with reads[j] false
  * (reads NULL: every visible key). */
 void sps_ref_logits(const struct sps_shape *shape, const struct sps_qkv *in,

@@ -1,16 +1,6 @@
 /* oracle_topk.c - the blocks with most true attention mass: what no selector can beat. */
 #include "sim/method/select.h"
 
-static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
-                 struct sps_cost *cost)
-{
-    const struct sps_shape *shape = &plan->problem->shape;
-
-    cost[SPS_STAGE_SCORE] =
-        sps_cost_score(plan, sps_shape_pairs(shape) * (double)shape->h);
-    cost[SPS_STAGE_ATTEND] = sps_cost_attend(plan, pairs.both);
-}
-
 static enum sps_status plan(struct sps_plan *plan)
 {
     SPS_NEED(plan->dev, mass);
@@ -39,5 +29,5 @@ const struct sps_method sps_method_oracle_topk = {
     .select = select,
     .attend = sps_select_attend,
     .backward = sps_select_backward,
-    .cost = cost,
+    .cost = sps_oracle_cost,
 };

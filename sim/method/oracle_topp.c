@@ -18,16 +18,6 @@ static const struct sps_option table[] = {
     {0},
 };
 
-static void cost(const struct sps_plan *plan, struct sps_pairs pairs,
-                 struct sps_cost *cost)
-{
-    const struct sps_shape *shape = &plan->problem->shape;
-
-    cost[SPS_STAGE_SCORE] =
-        sps_cost_score(plan, sps_shape_pairs(shape) * (double)shape->h);
-    cost[SPS_STAGE_ATTEND] = sps_cost_attend(plan, pairs.both);
-}
-
 /* What will be read depends on the data: the prediction is the bound, everything. */
 static enum sps_status plan(struct sps_plan *plan)
 {
@@ -45,7 +35,7 @@ static enum sps_status plan(struct sps_plan *plan)
     plan->packed = true;
     plan->rule.count = 0;
     plan->density_requested = NAN;
-    cost(plan, plan->pairs, plan->cost);
+    sps_oracle_cost(plan, plan->pairs, plan->cost);
     return SPS_OK;
 }
 
@@ -75,5 +65,5 @@ const struct sps_method sps_method_oracle_topp = {
     .select = select,
     .attend = sps_select_attend,
     .backward = sps_select_backward,
-    .cost = cost,
+    .cost = sps_oracle_cost,
 };

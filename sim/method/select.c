@@ -233,3 +233,13 @@ enum sps_status sps_shared_plan(struct sps_plan *plan)
     plan->method->cost(plan, plan->pairs, plan->cost);
     return SPS_OK;
 }
+
+void sps_oracle_cost(const struct sps_plan *plan, struct sps_pairs pairs,
+                     struct sps_cost *cost)
+{
+    const struct sps_shape *shape = &plan->problem->shape;
+
+    cost[SPS_STAGE_SCORE] =
+        sps_cost_score(plan, sps_shape_pairs(shape) * (double)shape->h);
+    cost[SPS_STAGE_ATTEND] = sps_cost_attend(plan, pairs.both);
+}

@@ -58,4 +58,8 @@ enum sps_status sps_band_backward(struct sps_call *call, enum sps_stage stage,
 struct sps_cost sps_cost_attend(const struct sps_plan *plan, double pairs);
 struct sps_cost sps_cost_score(const struct sps_plan *plan, double pairs);
 
+/* Cost of the oracles: every visible pair is scored, those kept are attended. */
+void sps_oracle_cost(const struct sps_plan *plan, struct sps_pairs pairs,
+                     struct sps_cost *cost);
+
 #endif

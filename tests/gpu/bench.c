@@ -93,7 +93,20 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Time `call`, print "name  median (5 % .. 95 %) ms  TFLOPS". */
+/* "name  median (5 % .. 95 %) ms  TFLOPS  kernel" of times in ms; flops 0: no rate. */
+static void report(const char *name, double flops, double *ms)
+{
+    qsort(ms, (size_t)runs, sizeof *ms, ascending);
+    printf("%-44s %9.3f (%.3f .. %.3f) ms ", name, ms[runs / 2], ms[runs / 20],
+           ms[runs - 1 - runs / 20]);
+    if (flops > 0)
+        printf("%7.1f TFLOPS  %s\n", flops / ms[runs / 2] * 1e-9, gpu.impl);
+    else
+        printf("%16s%s\n", "", gpu.impl);
+    fflush(stdout);
+}
+
+/* Time the statement and report it; three runs warm up. */
 #define TIME(name, flops, ...)                                                           \
     do {                                                                                 \
         double ms_[RUNS];                                                                \
@@ -107,11 +120,7 @@ static int ascending(const void *a, const void *b)
             if (i_ >= 0)                                                                 \
                 ms_[i_] = s_ * 1e3;                                                      \
         }                                                                                \
-        qsort(ms_, (size_t)runs, sizeof *ms_, ascending);                                \
-        printf("%-44s %9.3f (%.3f .. %.3f) ms %7.1f TFLOPS  %s\n", name, ms_[runs / 2],  \
-               ms_[runs / 20], ms_[runs - 1 - runs / 20],                                \
-               (flops) / ms_[runs / 2] * 1e-9, gpu.impl);                                \
-        fflush(stdout);                                                                  \
+        report(name, flops, ms_);                                                        \
     } while (0)
 
 static void dense(int64_t n, int64_t h, int64_t g, int64_t dk, int64_t dv)
@@ -194,13 +203,15 @@ struct nsa {
     struct sps_rule rule;
     struct sps_index index;
     float *k, *v;
+    double free_flops, near_flops; /* of the selected branch and of the window */
 };
+
+static const float third[3] = {1 / 3.f, 1 / 3.f, 1 / 3.f};
 
 /* Selected branch, window and sum from o_cmp: one kernel where that is to be had. */
 static void nsa_attend(const struct nsa *n)
 {
     static const struct sps_band window = {false, 512, 0}, none = {false, 0, 0};
-    static const float third[3] = {1 / 3.f, 1 / 3.f, 1 / 3.f};
     const struct data *d = &n->d;
     const float *part[3] = {d->o[0], d->o[1], d->o[2]};
 
@@ -228,78 +239,104 @@ static void nsa_whole(const struct nsa *n, struct sps_index *chosen)
     nsa_attend(n);
 }
 
-/* All 16 blocks valid for most rows; whole: every stage in one timing. */
-static void nsa(int64_t t, int64_t h, int64_t g, int64_t d_)
+/* Keys and values by means, exact or rounded once. */
+static void nsa_compress(struct nsa *n, enum sps_dtype rounded)
+{
+    n->by.rounded = rounded;
+    MUST(gpu.kernels.compress_mean(&gpu, &n->d.shape, &n->d.in.k, &n->by, n->k));
+    MUST(gpu.kernels.compress_mean(&gpu, &n->d.shape, &n->d.in.v, &n->by, n->v));
+}
+
+static void nsa_select(struct nsa *n, const char *name, double flops)
+{
+    struct data *d = &n->d;
+
+    TIME(name, flops,
+         MUST(gpu.kernels.compressed_select(&gpu, &d->shape, &d->in.q, n->k, n->v, &n->by,
+                                            &n->rule, d->rows, d->o[0], d->lse,
+                                            &n->index)));
+}
+
+/* Stages that no list decides; the lists chosen stay in n->index. */
+static void nsa_stages(struct nsa *n)
+{
+    struct data *d = &n->d;
+    int64_t g = d->shape.g, dk = d->shape.dk, m = n->by.cu[1];
+    struct sps_tensor w = normals(g, n->by.l * dk, dk), pe = normals(g, n->by.l, dk);
+    struct sps_band window = {false, 512, 0};
+    const float *part[3] = {d->o[0], d->o[1], d->o[2]};
+    double pairs = 0;
+
+    for (int64_t i = 0; i < d->shape.t; i++)
+        pairs += (double)sps_compressed_visible(i, n->by.l, n->by.u);
+    double flops = 6.0 * (double)(dk * d->shape.h) * pairs;
+    TIME("  compress linear k", 2.0 * (double)(m * g * n->by.l * dk * dk),
+         MUST(gpu.kernels.compress_linear(&gpu, &d->shape, &d->in.k, &pe, &w, &n->by,
+                                          n->k)));
+    TIME("  compress mean k", 0,
+         MUST(gpu.kernels.compress_mean(&gpu, &d->shape, &d->in.k, &n->by, n->k)));
+    nsa_compress(n, SPS_F32);
+    nsa_select(n, "  compressed + scores + top-16 (useful flops)", flops);
+    nsa_compress(n, SPS_BF16);
+    nsa_select(n, "  the same, keys rounded once", flops);
+    TIME("  window 512", n->near_flops,
+         MUST(gpu.kernels.dense(&gpu, &d->shape, &d->in, &window, d->rows, d->o[2],
+                                d->lse)));
+    TIME("  combine", 0,
+         MUST(gpu.kernels.combine(&gpu, &d->shape, 3, part, NULL, third, d->rows,
+                                  d->o[3])));
+    gpu.backend->free(&gpu, w.data), gpu.backend->free(&gpu, pe.data);
+}
+
+/* What reads n->index, and all stages in one timing, whose own choice goes to `chosen`.
+ */
+static void nsa_reads(struct nsa *n, const char *lists, struct sps_index *chosen)
+{
+    struct sps_band none = {false, 0, 0};
+    struct data *d = &n->d;
+    char name[80];
+
+    snprintf(name, sizeof name, "  selected, %s", lists);
+    TIME(name, n->free_flops,
+         MUST(gpu.kernels.attend(&gpu, &d->shape, &d->in, &n->index, &none, d->rows,
+                                 d->o[1], d->lse)));
+    snprintf(name, sizeof name, "  selected, window and sum, %s", lists);
+    TIME(name, n->free_flops + n->near_flops, nsa_attend(n));
+    for (int once = 0; once < 2; once++) {
+        n->by.rounded = once ? SPS_BF16 : SPS_F32;
+        snprintf(name, sizeof name, "  whole (mean%s, %s)", once ? " rounded" : "",
+                 lists);
+        TIME(name, 0, nsa_whole(n, chosen));
+    }
+}
+
+/* All 16 blocks valid for most rows. */
+static void nsa(int64_t t, int64_t h, int64_t g, int64_t dk)
 {
     int64_t cu[2];
-    struct sps_band window = {false, 512, 0}, none = {false, 0, 0};
-    struct nsa n = {.rule = {64, 16, 1, 2}, .index = {t, g, 64, 16, NULL, NULL}};
-    struct data *d = &n.d;
+    struct nsa n = {.by = {.l = 32, .u = 16, .cu = cu},
+                    .rule = {64, 16, 1, 2},
+                    .index = {t, g, 64, 16, NULL, NULL},
+                    .free_flops = 4.0 * (double)(dk * h * t) * 1024,
+                    .near_flops = 4.0 * (double)(dk * h * t) * 512};
 
-    build(d, t, h, g, d_, d_, 4);
-    n.by = (struct sps_compression){.l = 32, .u = 16, .cu = cu};
-    int64_t m = sps_compressed_offsets(&d->shape, n.by.l, n.by.u, cu);
-    struct sps_tensor w = normals(g, n.by.l * d_, d_), pe = normals(g, n.by.l, d_);
-    const float *part[3] = {d->o[0], d->o[1], d->o[2]};
-    float third[3] = {1 / 3.f, 1 / 3.f, 1 / 3.f};
-    double pairs = 0, free_flops = 4.0 * (double)(d_ * h * t) * 1024,
-           near_flops = free_flops / 2;
-
-    n.k = device(m * g * d_ * 4), n.v = device(m * g * d_ * 4);
+    build(&n.d, t, h, g, dk, dk, 4);
+    int64_t m = sps_compressed_offsets(&n.d.shape, n.by.l, n.by.u, cu);
+    n.k = device(m * g * dk * 4), n.v = device(m * g * dk * 4);
     n.index.list = device(t * g * 16 * 4);
     struct sps_index other = n.index;
     other.list = device(t * g * 16 * 4);
-    for (int64_t i = 0; i < t; i++)
-        pairs += (double)sps_compressed_visible(i, n.by.l, n.by.u);
     printf("nsa %lldk %lld/%lld d %lld\n", (long long)t / 1024, (long long)h,
-           (long long)g, (long long)d_);
-    TIME("  compress linear k", 2.0 * (double)(m * g * n.by.l * d_ * d_),
-         MUST(gpu.kernels.compress_linear(&gpu, &d->shape, &d->in.k, &pe, &w, &n.by,
-                                          n.k)));
-    TIME("  compress mean k", 0.0,
-         MUST(gpu.kernels.compress_mean(&gpu, &d->shape, &d->in.k, &n.by, n.k)));
-    MUST(gpu.kernels.compress_mean(&gpu, &d->shape, &d->in.v, &n.by, n.v));
-    TIME(
-        "  compressed + scores + top-16 (useful flops)", 6.0 * (double)(d_ * h) * pairs,
-        MUST(gpu.kernels.compressed_select(&gpu, &d->shape, &d->in.q, n.k, n.v, &n.by,
-                                           &n.rule, d->rows, d->o[0], d->lse, &n.index)));
-    n.by.rounded = SPS_BF16;
-    MUST(gpu.kernels.compress_mean(&gpu, &d->shape, &d->in.k, &n.by, n.k));
-    MUST(gpu.kernels.compress_mean(&gpu, &d->shape, &d->in.v, &n.by, n.v));
-    TIME(
-        "  the same, keys rounded once", 6.0 * (double)(d_ * h) * pairs,
-        MUST(gpu.kernels.compressed_select(&gpu, &d->shape, &d->in.q, n.k, n.v, &n.by,
-                                           &n.rule, d->rows, d->o[0], d->lse, &n.index)));
-    TIME("  window 512", near_flops,
-         MUST(gpu.kernels.dense(&gpu, &d->shape, &d->in, &window, d->rows, d->o[2],
-                                d->lse)));
-    TIME("  combine", 0.0,
-         MUST(gpu.kernels.combine(&gpu, &d->shape, 3, part, NULL, third, d->rows,
-                                  d->o[3])));
-    for (int i = 0; i < 3; i++) {
-        static const char *const lists[] = {"own choice", "random", "clustered"};
-        char name[80];
-        if (i == 1)
-            random_lists(d, n.rule, &n.index);
-        if (i == 2)
-            clustered_lists(d, &n.index);
-        snprintf(name, sizeof name, "  selected, %s", lists[i]);
-        TIME(name, free_flops,
-             MUST(gpu.kernels.attend(&gpu, &d->shape, &d->in, &n.index, &none, d->rows,
-                                     d->o[1], d->lse)));
-        snprintf(name, sizeof name, "  selected, window and sum, %s", lists[i]);
-        TIME(name, free_flops + near_flops, nsa_attend(&n));
-        for (int once = 0; once < 2; once++) {
-            n.by.rounded = once ? SPS_BF16 : SPS_F32;
-            snprintf(name, sizeof name, "  whole (mean%s, %s)", once ? " rounded" : "",
-                     lists[i]);
-            TIME(name, 0.0, nsa_whole(&n, i ? &other : &n.index));
-        }
-    }
-    gpu.backend->free(&gpu, w.data), gpu.backend->free(&gpu, pe.data);
+           (long long)g, (long long)dk);
+    nsa_stages(&n);
+    nsa_reads(&n, "own choice", &n.index);
+    random_lists(&n.d, n.rule, &n.index);
+    nsa_reads(&n, "random", &other);
+    clustered_lists(&n.d, &n.index);
+    nsa_reads(&n, "clustered", &other);
     gpu.backend->free(&gpu, n.k), gpu.backend->free(&gpu, n.v);
     gpu.backend->free(&gpu, n.index.list), gpu.backend->free(&gpu, other.list);
-    drop(d);
+    drop(&n.d);
 }
 
 static void moba(int64_t n, int64_t h, int64_t g, int64_t block, int64_t topk)
@@ -318,7 +355,7 @@ static void moba(int64_t n, int64_t h, int64_t g, int64_t block, int64_t topk)
     printf("moba %lldk %lld/%lld B %lld k %lld\n", (long long)n / 1024, (long long)h,
            (long long)g, (long long)block, (long long)topk);
     double flops = 4.0 * 128 * (double)(h * n) * (double)(block * (topk - 1) + block / 2);
-    TIME("  means", 0.0,
+    TIME("  means", 0,
          MUST(gpu.kernels.compress_mean(&gpu, &d.shape, &d.in.k, &by, means)));
     TIME("  gate + top-k", 128.0 * (double)(h * n) * (double)m,
          MUST(gpu.kernels.gate_select(&gpu, &d.shape, &d.in.q, means, &by, &rule, d.rows,
