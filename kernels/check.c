@@ -23,6 +23,9 @@ enum sps_status sps_check_heads(const struct sps_shape *shape, int64_t heads)
 
 enum sps_status sps_check_rule(const struct sps_rule *rule, const struct sps_index *index)
 {
+    if (rule->count < 1)
+        return sps_fail(SPS_ECONFIG, "%" PRId64 " blocks kept: must be at least 1",
+                        rule->count);
     if (rule->init + rule->local > rule->count)
         return sps_fail(SPS_ECONFIG,
                         "%" PRId64 " blocks kept: must be at least the %" PRId64

@@ -14,7 +14,7 @@ __attribute__((always_inline)) static inline float exp_one(float x)
         float f;
         int32_t i;
     } y;
-    float clamped = x < LOG_SMALLEST ? LOG_SMALLEST : x;
+    float clamped = x > LOG_SMALLEST ? x : LOG_SMALLEST; /* a NaN is not above */
     float n = (clamped * 1.44269504f + 12582912.0f) - 12582912.0f; /* nearest integer */
     float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
@@ -26,7 +26,7 @@ __attribute__((always_inline)) static inline float exp_one(float x)
     p = p * r + 5.0000001201e-1f;
     y.f = p * r * r + r + 1.0f;
     y.i += (int32_t)n * (1 << 23);
-    return x < LOG_SMALLEST ? 0 : y.f;
+    return x >= LOG_SMALLEST ? y.f : x < LOG_SMALLEST ? 0 : x;
 }
 
 SPS_CLONES float sps_row_max(const float *x, int64_t n)

@@ -1,8 +1,8 @@
 /* gather.cu - turn an index round, run the gathered tiles; merge.cu adds up what they
  * leave.
  *
- * Rows stand in a block's list in the order in which warps came by; no output bit depends
- * on that order, because each row's arithmetic is its own.
+ * Rows stand in a block's list in the order in which threads came by; no output bit
+ * depends on that order, because each row's arithmetic is its own.
  */
 #include "kernels/cuda/gather.h"
 #include "kernels/cuda/sm90/tma.h"
@@ -43,7 +43,8 @@ struct bins {
     int32_t *size, *first, *tile, *next;
 };
 
-/* Rows a CTA turns round, of one index head; units that it counts at a time. */
+/* Rows that a CTA, of as many threads, turns round, of one index head; units, of all
+ * sequences of a chunk, that it counts at a time. */
 enum { PLACE_ROWS = 256, PLACE_UNITS = 8192 };
 
 /* Element `slot` of the list of `row` of the chunk: the unit of all sequences that it
@@ -161,11 +162,13 @@ static __global__ void __launch_bounds__(1024)
         *total = tiles;
 }
 
-/* A warp a bin. */
+/* A warp a bin, CUT_BINS a CTA. */
+enum { CUT_BINS = 4 };
+
 static __global__ void cut_tiles(const __grid_constant__ struct attend_args a,
                                  struct bins bins, int rows, struct gather_tile *tiles)
 {
-    int bin = (blockIdx.x * blockDim.x + threadIdx.x) / 32, seq = 0;
+    int bin = (int)(blockIdx.x * CUT_BINS + threadIdx.x / 32), seq = 0;
 
     if (bin >= bins.count)
         return;
@@ -207,7 +210,7 @@ static struct plan plan_of(const struct sps_shape *shape, const struct sps_index
     for (int64_t i = 0; i < shape->n; i++)
         plan.bins += (sps_shape_keys(shape, i) + index->block - 1) / index->block;
     plan.bins *= index->heads;
-    plan.most = plan.nnz / plan.tile + plan.bins;
+    plan.most = plan.nnz / plan.tile + plan.bins + 1; /* not 0 where there is no key */
     size_t slots = (size_t)(rows * shape->h * index->width);
     plan.partial = slots * (size_t)(shape->dv * by->bytes);
     plan.bytes = sps_cuda_round(plan.partial) +
@@ -243,12 +246,12 @@ static enum sps_status run_chunk(struct sps_device *dev, const struct sps_shape 
     w.total = (int32_t *)sps_cuda_take(dev, 4);
     for (int32_t **p : {&bins.size, &bins.first, &bins.tile, &bins.next})
         *p = (int32_t *)sps_cuda_take(dev, (size_t)plan->bins * 4);
-    w.most = count * index->heads * index->width / tile + bins.count;
+    w.most = count * index->heads * index->width / tile + bins.count + 1;
     CUDA_TRY(cudaMemsetAsync(bins.size, 0, (size_t)bins.count * 4, stream));
     place<false>(a, &bins, count, NULL, stream);
     scan_bins<<<1, 1024, 0, stream>>>(bins, tile, w.total);
-    cut_tiles<<<(unsigned)((bins.count + 3) / 4), 128, 0, stream>>>(*a, bins, tile,
-                                                                    w.tiles);
+    cut_tiles<<<(unsigned)(bins.count / CUT_BINS + 1), CUT_BINS * 32, 0, stream>>>(
+        *a, bins, tile, w.tiles);
     place<true>(a, &bins, count, w.entries, stream);
     CUDA_TRY(cudaGetLastError());
     SPS_TRY(plan->by->run(dev, shape, a, &w));

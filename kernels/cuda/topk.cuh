@@ -1,10 +1,11 @@
-/* topk.cuh - choice of blocks by one warp a list: the k-th largest key is found by
- * halving the range that it can be in, until k keys exactly lie above.  Of long lists the
- * few keys that can be among the best are set aside first.  Equals go to the more recent
- * block.
+/* topk.cuh - choice of blocks by one warp a list: the range that the k-th largest key can
+ * be in is cut in four until k keys exactly lie above a cut.  Of long lists the few keys
+ * that can be among the best are set aside first.  Equals go to the more recent block.
  */
 #ifndef SPS_KERNELS_CUDA_TOPK_CUH
 #define SPS_KERNELS_CUDA_TOPK_CUH
+
+#include <limits.h>
 
 #include "kernels/cuda/geometry.cuh"
 
@@ -16,12 +17,14 @@ struct topk_args {
     unsigned long long *fault; /* least list with a NaN, -1: none */
 };
 
-/* Order of floats as order of integers; 0 is kept for "no block", ~0 for forced. */
+/* Order of floats as order of integers; 0 is kept for "no block", ~0 for forced, which a
+ * NaN comes next to: a search counts on no more forced keys than are kept. */
 SPS_DEVICE uint32_t order_of(float x)
 {
     uint32_t bits = __float_as_uint(x + 0.0f);
+    uint32_t key = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 
-    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+    return key < ~0u ? key : ~0u - 1;
 }
 
 struct list_view {
@@ -66,7 +69,7 @@ SPS_DEVICE uint32_t find_lane(uint32_t key, int keep)
 }
 
 /* What is kept: keys above `least`, and of those that equal it all but the first `skip`;
- * NO_TIES: all but any. */
+ * NO_TIES: none of these. */
 enum { NO_TIES = INT_MAX };
 
 struct cut {
@@ -264,7 +267,7 @@ template <int HELD, typename S>
 SPS_DEVICE int choose_held(const struct topk_args *a, const struct list_view *view,
                            S score, int keep, struct few_keys *few, int32_t *out)
 {
-    int lane = threadIdx.x & 31, rounds = (view->visible + 31) / 32;
+    int lane = threadIdx.x & 31;
     uint32_t key[HELD];
     float x[HELD];
 
@@ -277,7 +280,8 @@ SPS_DEVICE int choose_held(const struct topk_args *a, const struct list_view *vi
 #pragma unroll
     for (int i = 0; i < HELD; i++)
         key[i] = key_of(a, view, i * 32 + lane, x[i]);
-    if (HELD > HELD_FEW) {
+    if constexpr (HELD > HELD_FEW) {
+        int rounds = (view->visible + 31) / 32;
         int count = gather_few<HELD>(key, rounds, keep, few);
         if (count <= FEW)
             return choose_few(few, count, keep, out);
@@ -323,80 +327,6 @@ SPS_DEVICE void fill_list(const struct topk_args *a, int written, int32_t *out)
 #pragma unroll 1
     for (int i = written + (threadIdx.x & 31); i < a->width; i += 32)
         out[i] = -1;
-}
-
-/* Scores become keys; returns the lane's largest. */
-SPS_DEVICE uint32_t store_keys(const struct topk_args *a, const struct list_view *view,
-                               float *scores)
-{
-    int lane = threadIdx.x & 31;
-    uint32_t most = 0;
-
-#pragma unroll 1
-    for (int from = lane; from < view->visible; from += HELD_FEW * 32) {
-        float x[HELD_FEW];
-#pragma unroll
-        for (int i = 0; i < HELD_FEW; i++)
-            x[i] = from + i * 32 < view->visible ? scores[from + i * 32] : 0;
-        check_scores(a, view, x);
-#pragma unroll
-        for (int i = 0; i < HELD_FEW; i++) {
-            uint32_t key = key_of(a, view, from + i * 32, x[i]);
-            if (key > 0)
-                scores[from + i * 32] = __uint_as_float(key);
-            most = most > key ? most : key;
-        }
-    }
-    return most;
-}
-
-/* Set aside the stored keys that reach `bound`, in order; returns how many there are. */
-SPS_DEVICE int gather_stored(const uint32_t *keys, int visible, uint32_t bound,
-                             struct few_keys *few)
-{
-    int lane = threadIdx.x & 31, written = 0;
-
-#pragma unroll 1
-    for (int from = 0; from < visible; from += HELD_FEW * 32) {
-        uint32_t key[HELD_FEW];
-#pragma unroll
-        for (int i = 0; i < HELD_FEW; i++) {
-            int b = from + i * 32 + lane;
-            key[i] = b < visible ? keys[b] : 0;
-        }
-#pragma unroll
-        for (int i = 0; i < HELD_FEW; i++)
-            written = add_few(key[i], from + i * 32 + lane, bound, written, few);
-    }
-    __syncwarp();
-    return written;
-}
-
-/* Write one list of any length from scores[visible], which are lost: long ones from keys
- * in place of their scores, HELD_FEW rounds at a time. */
-SPS_DEVICE void choose_stored(const struct topk_args *a, const struct list_view *view,
-                              float *scores, struct few_keys *few, int32_t *out)
-{
-    int keep = view->visible < a->count ? view->visible : a->count, count = FEW + 1;
-    auto held = [=](int b) { return b < view->visible ? scores[b] : 0; };
-    auto stored = [=](int b) {
-        return b < view->visible ? __float_as_uint(scores[b]) : 0;
-    };
-    int written;
-
-    if (view->visible <= HELD_FEW / 2 * 32) {
-        written = choose_held<HELD_FEW / 2>(a, view, held, keep, few, out);
-    } else if (view->visible <= HELD_FEW * 32) {
-        written = choose_held<HELD_FEW>(a, view, held, keep, few, out);
-    } else {
-        uint32_t most = store_keys(a, view, scores);
-        if (keep <= 32)
-            count = gather_stored((const uint32_t *)scores, view->visible,
-                                  find_lane(most, keep), few);
-        written = count <= FEW ? choose_few(few, count, keep, out)
-                               : choose_any(stored, view->visible, keep, out);
-    }
-    fill_list(a, written, out);
 }
 
 /* Write one list: HELD keys a lane in registers; 0: any number. */

@@ -715,6 +715,8 @@ static void topk_refuses(struct sps_device *dev)
     CU_ASSERT_PTR_NOT_NULL(strstr(sps_error(), "row 30, head 0"));
     CU_ASSERT_EQUAL(choose(dev, nan, (struct sps_rule){BLOCK, 2, 1, 2}, list, 12),
                     SPS_ECONFIG);
+    CU_ASSERT_EQUAL(choose(dev, nan, (struct sps_rule){BLOCK, 0, 0, 0}, list, 12),
+                    SPS_ECONFIG);
     CU_ASSERT_EQUAL(choose(dev, nan, (struct sps_rule){BLOCK, 13, 1, 2}, list, 12),
                     SPS_EINVAL);
 }

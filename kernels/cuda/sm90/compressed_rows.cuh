@@ -8,6 +8,7 @@
 #include "kernels/cuda/sm90/compressed_blocks.cuh"
 #include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/terms.cuh"
+#include "kernels/cuda/sm90/topk_stored.cuh"
 
 /* Shared memory: queries, a ring of key and value tiles, row scales, and what warps and
  * barriers need.  TERMS of a key: 2, or 1 where the low term is 0.  BLOCKS: scores of
