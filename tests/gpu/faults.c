@@ -133,6 +133,49 @@ static void check_nan_blocks(void)
     }
 }
 
+/* ---- more NaN scores than blocks are kept ---- */
+
+/* Lists [s,2,4] of the GPU, 7 before the choice: rows before `from` still are, those
+ * after it are the last four blocks, but for the bad one. */
+static int64_t lists_spoilt(const int32_t *list, int64_t s, int64_t from, int64_t bad)
+{
+    int64_t spoilt = 0;
+
+    for (int64_t i = 0; i < s * 2; i++)
+        for (int32_t j = 0; i != bad && j < 4; j++)
+            spoilt += list[i * 4 + j] != (i < from * 2 ? 7 : (int32_t)(s / 16) - 4 + j);
+    return spoilt;
+}
+
+/* Of the last three rows of s keys, a multiple of 16, one has NaN for every block. */
+static void check_nan_row(int64_t s)
+{
+    struct spec spec = {"nan, a row of them", ONE(s, s),    2, 2, 64, 64, SPS_BF16,
+                        .block = 16,          .from = s - 3};
+    struct sps_rule rule = {16, 4, 0, 1};
+    int64_t nb = s / 16, bad = (s - 2) * 2 + 1;
+    size_t bytes = (size_t)(3 * 2 * nb) * 4;
+    float *x = host(bytes), *y = device(bytes);
+    struct problem p;
+    struct lists l;
+
+    problem_build(&p, &spec, 5);
+    lists_new(&p, 2, 16, 4, &l);
+    for (int64_t i = 0; i < nb; i++)
+        x[3 * nb + i] = NAN;
+    for (int64_t i = 0; i < s * 2 * 4; i++)
+        l.got[i] = 7;
+    upload(y, x, bytes);
+    upload(l.gpu.list, l.got, (size_t)(s * 2 * 4) * 4);
+    told(gpu.kernels.topk(&gpu, &p.shape, y, &rule, p.rows, &l.gpu), s - 2, 1, spec.name);
+    MUST(gpu.backend->download(&gpu, l.got, l.gpu.list, (size_t)(s * 2 * 4) * 4));
+    int64_t spoilt = lists_spoilt(l.got, s, s - 3, bad);
+    verdict(spoilt == 0, spec.name, "other lists", gpu.impl, (double)spoilt, 0);
+    lists_drop(&l);
+    problem_drop(&p);
+    free(x), device_free(y);
+}
+
 /* ---- two choices without a wait between ---- */
 
 /* A NaN of row 250, head 2 in the first: told by the second choice, whose heads are
@@ -170,6 +213,8 @@ void check_nans(void)
     check_nan(0);
     check_nan(100);
     check_nan_blocks();
+    for (int64_t s = 256; s <= 65536; s *= 4) /* by the blocks that a lane holds */
+        check_nan_row(s);
     problem_build(&p, &spec, 4);
     check_nan_then(&p, 1, "nan, then lists of one head");
     check_nan_then(&p, 4, "nan, then lists of as many heads");

@@ -197,7 +197,7 @@ void check_larger(void)
 }
 
 /* Scores so small that their scale underflows; as many positions as make the buffer of
- * small uploads grow. */
+ * small uploads grow; more blocks than are turned round at a time. */
 void check_extremes(void)
 {
     static const struct spec tiny = {
@@ -205,8 +205,21 @@ void check_extremes(void)
         .q_size = 0x1p-120f, .k_size = 0x1p-100f};
     static const struct spec many = {"70000 positions", ONE(70000, 64), 1, 1, 64, 64,
                                      SPS_BF16,          .spread = true};
+    static const struct spec blocks = {"8200 blocks",
+                                       4,
+                                       {1000, 1000, 1000, 1000},
+                                       {65600, 65600, 65600, 65600},
+                                       1,
+                                       1,
+                                       64,
+                                       64,
+                                       SPS_F16,
+                                       .block = 32};
     struct problem p;
 
+    problem_build(&p, &blocks, 732);
+    check_index(&p, 1, 32, 40);
+    problem_drop(&p);
     problem_build(&p, &many, 730);
     check_dense(&p, (struct sps_band){true, 0, 0}, "dense");
     problem_drop(&p);
