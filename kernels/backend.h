@@ -9,6 +9,8 @@
  * workspace, progress and Ctrl-C do not depend on t.  Buffers with a leading t
  * are whole and indexed by the packed row; buffers with a leading r hold the
  * rows of the range only.  A row that may read nothing gets output 0, lse -inf.
+ * Inputs are finite; a NaN among them stays one on ref and cpu, while cuda's block-outer
+ * attention may pass over it.
  *
  * Over 400 lines because the table of kernels is one contract, read in one place.
  */

@@ -1,6 +1,6 @@
 /* gather.cuh - attention over an index, block-outer: all rows that chose one block are
  * gathered into tiles against that block's K and V; each (row, slot) leaves a partial
- * output and lse, which gather.cu merges.  For big blocks and few heads a list.
+ * output and lse, which merge.cu adds up.  For big blocks and few heads a list.
  */
 #ifndef SPS_KERNELS_CUDA_GATHER_CUH
 #define SPS_KERNELS_CUDA_GATHER_CUH

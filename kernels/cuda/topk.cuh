@@ -259,10 +259,11 @@ SPS_DEVICE int write_first(int keep, int32_t *out)
     return keep;
 }
 
-/* A list of at most HELD * 32 blocks with score(b), 0 for blocks not seen; returns how
- * many were written.  The search goes over all of up to HELD_FEW keys a lane. */
+/* Keys a lane that a search goes over without setting any aside. */
 enum { HELD_FEW = 8 };
 
+/* A list of at most HELD * 32 blocks with score(b), 0 for blocks not seen; returns how
+ * many were written. */
 template <int HELD, typename S>
 SPS_DEVICE int choose_held(const struct topk_args *a, const struct list_view *view,
                            S score, int keep, struct few_keys *few, int32_t *out)
