@@ -123,6 +123,10 @@ int64_t sps_compressed_offsets(const struct sps_shape *shape, int64_t l, int64_t
 /* Compressed keys of sequence position `pos` that are visible: last token <= pos. */
 int64_t sps_compressed_visible(int64_t pos, int64_t l, int64_t u);
 
+/* Scores of blocks below this count as 0.  Single probabilities below 2^-100 may be lost
+ * before they are added up, which is less than 2^-24 of any score that counts. */
+#define SPS_SCORE_LEAST 0x1p-64f
+
 /* ---- selection ---- */
 
 /* How top-k keeps blocks: min(count, visible) of them, the forced ones first
@@ -194,8 +198,9 @@ struct sps_kernels {
 
     /* Attention over compressed keys, and the score of every selection block:
      * scores[r,g,nb] = sum over the group's heads and over compressed keys of
-     * p * (strides of the block that the key's window covers), NSA eq. 8-10.
-     * nb = sps_shape_blocks(shape, block).  Blocks past the last are 0. */
+     * p * (strides of the block that the key's window covers), NSA eq. 8-10; 0 below
+     * SPS_SCORE_LEAST.  nb = sps_shape_blocks(shape, block).  Blocks past the last are
+     * 0. */
     enum sps_status (*compressed)(struct sps_device *dev, const struct sps_shape *shape,
                                   const struct sps_tensor *q, const float *k_cmp,
                                   const float *v_cmp, const struct sps_compression *by,

@@ -77,7 +77,7 @@ static void score_blocks(const struct job *job, const float *p, int64_t n, float
         for (int64_t m = begin > window - 1 ? begin - window + 1 : 0; m < least(end, n);
              m++)
             sum += p[m] * (double)(least(m + window, end) - (m > begin ? m : begin));
-        scores[b] = (float)sum;
+        scores[b] = sum < SPS_SCORE_LEAST ? 0 : (float)sum;
     }
 }
 

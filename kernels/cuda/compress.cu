@@ -267,9 +267,9 @@ static __global__ void split(const __grid_constant__ struct split_args a)
     const struct split_part *part = &a.part[blockIdx.y];
     int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
 
-    if (i >= part->count)
+    if (i >= part->count + part->zeros)
         return;
-    float scaled = part->x[i] * term_scale(a.top[blockIdx.y]);
+    float scaled = i < part->count ? part->x[i] * term_scale(a.top[blockIdx.y]) : 0;
     __half term = __float2half_rn(scaled);
     ((__half *)part->high)[i] = term;
     if (part->low)
@@ -285,7 +285,8 @@ enum sps_status sps_cuda_split(struct sps_device *dev, const struct split_part *
 
     for (int i = 0; i < count; i++) {
         a.part[i] = parts[i];
-        most = most > parts[i].count ? most : parts[i].count;
+        int64_t all = parts[i].count + parts[i].zeros;
+        most = most > all ? most : all;
     }
     CUDA_TRY(cudaMemsetAsync(top, 0, (size_t)count * sizeof *top, stream));
     if (most == 0)

@@ -1,7 +1,7 @@
 /* compressed.cu - attention over compressed keys with block scores, and with the choice
  * made from them: pass 1 is attention, pass 2 recomputes p = exp(c q.k - lse) and keeps
  * its sum over a group's heads, rows chunk by chunk, so that no [t,keys] matrix exists.
- * On Hopper one launch does all of the choice (sm90/compressed.cuh).
+ * On Hopper one launch makes o and the choice (sm90/compressed.cuh).
  */
 #include "kernels/check.h"
 #include "kernels/cuda/cuda.h"
@@ -39,7 +39,9 @@ static enum sps_status prepare(struct job *job, struct sps_rows rows, float *lse
 {
     const struct sps_shape *shape = job->shape;
     int64_t m = job->by->cu[shape->n] * shape->g;
-    size_t k = (size_t)(m * shape->dk) * 2, v = (size_t)(m * shape->dv) * 2;
+    int64_t pad = job->fused > 0 ? SPREAD_ROWS * shape->g : 0;
+    size_t k = (size_t)((m + pad) * shape->dk) * 2,
+           v = (size_t)((m + pad) * shape->dv) * 2;
     bool own = !lse && job->fused == 0; /* the second pass of chunks reads it */
     size_t l = own ? (size_t)((rows.end - rows.begin) * shape->h) * 4 : 0;
     size_t row = (size_t)(shape->g * job->columns) * 4;
@@ -57,8 +59,9 @@ static enum sps_status prepare(struct job *job, struct sps_rows rows, float *lse
     job->sums = (float *)sps_cuda_take(job->dev, sums);
     if (!job->fits)
         return SPS_OK;
-    struct split_part parts[] = {{job->k_cmp, m * shape->dk, job->high, job->low},
-                                 {job->v_cmp, m * shape->dv, job->v, NULL}};
+    struct split_part parts[] = {
+        {job->k_cmp, m * shape->dk, pad * shape->dk, job->high, job->low},
+        {job->v_cmp, m * shape->dv, pad * shape->dv, job->v, NULL}};
     return sps_cuda_split(job->dev, parts, 2, job->top);
 }
 
@@ -168,9 +171,9 @@ static enum sps_status select_fused(const struct job *job, const struct sps_rule
     struct score_source from = source_of(job);
 
     a.attend = attend_args_of(job, o);
-    a.sums = job->sums;
     sps_cuda_topk_fill(job->dev, rule, &from, index, &a.choose);
-    return sps_sm90_compressed(job->dev, job->shape, job->by, rows, job->columns, &a);
+    return sps_sm90_compressed(job->dev, job->shape, job->by, rows, job->columns,
+                               job->sums, &a);
 }
 
 static enum sps_status select_chunks(const struct job *job, const struct sps_rule *rule,

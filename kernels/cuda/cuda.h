@@ -148,11 +148,11 @@ enum sps_status sps_cuda_score_run(struct sps_device *dev, const struct sps_shap
                                    int64_t heads, struct score_args *a);
 
 /* x[count] of each part as one or two fp16 terms, scaled by what top[part] (written
- * first) says; low NULL: one term (terms.cuh). */
+ * first) says, with zeros behind; low NULL: one term (terms.cuh). */
 enum { SPS_CUDA_PARTS = 2 };
 struct split_part {
     const float *x;
-    int64_t count;
+    int64_t count, zeros;
     void *high, *low;
 };
 enum sps_status sps_cuda_split(struct sps_device *dev, const struct split_part *parts,

@@ -78,6 +78,12 @@ SPS_DEVICE uint64_t geometry_band(const struct geometry *at, int pos, int visibl
     return seen & (near | low_bits((int64_t)at->sink - base));
 }
 
+/* A block's score as it is kept. */
+SPS_DEVICE float block_score(float x)
+{
+    return x < SPS_SCORE_LEAST ? 0 : x;
+}
+
 /* Where top-k reads a block's score: x[list * columns + block], 0 from `seen` on, or,
  * when window is set, the sum over compressed keys m < seen of x times the strides that m
  * and the block share (NSA eq. 9, arXiv 2502.11089). */
@@ -100,7 +106,7 @@ SPS_DEVICE float score_of(const struct score_source *from, int64_t list, int b, 
             int m = first - 1 + i;
             y[i] = m >= 0 && m < seen ? x[m] : 0;
         }
-        return 2 * (y[1] + y[2] + y[3]) + (y[0] + y[4]);
+        return block_score(2 * (y[1] + y[2] + y[3]) + (y[0] + y[4]));
     }
     int m = first - window + 1 > 0 ? first - window + 1 : 0;
     int end = first + block < seen ? first + block : seen;
@@ -110,7 +116,7 @@ SPS_DEVICE float score_of(const struct score_source *from, int64_t list, int b, 
         high = high < first + block ? high : first + block;
         sum += (float)(high - low) * x[m];
     }
-    return sum;
+    return block_score(sum);
 }
 
 /* The rows of this CTA's tile: `count` tokens from `token` of `seq`, p heads from

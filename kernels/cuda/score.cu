@@ -147,7 +147,7 @@ static enum sps_status split_means(struct sps_device *dev, const struct sps_shap
     *high = sps_cuda_take(dev, bytes);
     *low = sps_cuda_take(dev, bytes);
     *top = (uint32_t *)sps_cuda_take(dev, sizeof **top);
-    struct split_part part = {means, count, *high, *low};
+    struct split_part part = {means, count, 0, *high, *low};
     return sps_cuda_fits(q->dtype, shape->dk, 8) ? sps_cuda_split(dev, &part, 1, *top)
                                                  : SPS_OK;
 }

@@ -74,7 +74,7 @@ static void attend_group(const struct job *job, const struct sps_ref_row *at, in
         for (int64_t m = most(0, from);
              m < least(visible, (b + 1) * job->block / job->by->u); m++)
             score += total[m] * (double)shared_strides(job, m, b);
-        scores[b] = (float)score;
+        scores[b] = score < SPS_SCORE_LEAST ? 0 : (float)score;
     }
 }
 

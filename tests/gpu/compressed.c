@@ -185,11 +185,12 @@ void check_long_lists(void)
 
 /* ---- scores that lie close ---- */
 
-enum closeness { EQUAL, NEAR, WIDE, ROUNDED };
+enum closeness { EQUAL, NEAR, WIDE, ROUNDED, GROWING };
 
 /* Compressed keys of four rows over and over: all alike, or apart by 2^-13 of themselves,
  * which an fp16 term drops; or free ones, some columns and some rows large, as they are
- * or rounded to the type of the input. */
+ * or rounded to the type of the input; or free ones that grow by 2^8, so that logits pass
+ * all that came before by 2^100, again and again. */
 static void close_keys(struct problem *p, const int64_t *cu, enum closeness kind,
                        float *k)
 {
@@ -201,7 +202,10 @@ static void close_keys(struct problem *p, const int64_t *cu, enum closeness kind
     for (int64_t i = 0; i < p->spec.n; i++)
         for (int64_t j = cu[i] * row; j < cu[i + 1] * row; j++) {
             float like = x[(j - cu[i] * row) % (4 * row)];
-            if (kind >= WIDE)
+            if (kind == GROWING)
+                k[j] *= .25f * exp2f(8.f * (float)(j - cu[i] * row) /
+                                     (float)((cu[i + 1] - cu[i]) * row));
+            else if (kind >= WIDE)
                 k[j] *= (j % d % 61 == 5 ? 8.f : .25f) * (j / row % 37 == 9 ? 4.f : 1.f);
             else
                 k[j] = kind == EQUAL ? like : like * (1 + 0x1p-13f * k[j]);
@@ -235,7 +239,7 @@ static double tie_width(struct problem *p, const float *k, int64_t keys)
 static void check_close(const struct spec *spec, int64_t l, enum closeness kind)
 {
     static const char *const names[] = {"equal blocks", "near blocks", "wide keys",
-                                        "wide keys, rounded"};
+                                        "wide keys, rounded", "growing keys"};
     struct problem p;
     struct branch b;
     int64_t cu[5];
@@ -279,7 +283,7 @@ void check_closeness(void)
     };
 
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
-        for (int kind = EQUAL; kind <= ROUNDED; kind++) {
+        for (int kind = EQUAL; kind <= GROWING; kind++) {
             check_close(&specs[i], 16, (enum closeness)kind);
             if (kind != EQUAL)
                 check_close(&specs[i], 32, (enum closeness)kind);

@@ -621,6 +621,46 @@ static void test_threads(void)
     for_all(threads_do_not_matter, 3);
 }
 
+/* ---- scores of blocks below SPS_SCORE_LEAST ---- */
+
+/* Two compressed keys, u = 1, l = 2, blocks of 2: logits 0 and `low`, one head.  The last
+ * block gets p of the second alone. */
+static float last_score(struct sps_device *dev, float low)
+{
+    static const int64_t cu[] = {0, 3}, keys[] = {0, 2};
+    const float q[3] = {1, 1, 1}, k[2] = {0, low}, v[2] = {1, 1};
+    struct sps_shape shape = {.h = 1,
+                              .g = 1,
+                              .t = 3,
+                              .s = 3,
+                              .dk = 1,
+                              .dv = 1,
+                              .n = 1,
+                              .cu_q = cu,
+                              .cu_k = cu,
+                              .causal = true,
+                              .scale = 1};
+    struct sps_tensor tensor = {(void *)q, {3, 1, 1}, SPS_F32};
+    struct sps_compression by = {.l = 2, .u = 1, .cu = keys};
+    float o[3], lse[3], scores[2 * 3];
+
+    ok(dev->kernels.compressed(dev, &shape, &tensor, k, v, &by, 2,
+                               (struct sps_rows){0, 3}, o, lse, scores));
+    return scores[5];
+}
+
+static void test_least_score(void)
+{
+    for (int i = 0; i < 2; i++) {
+        struct sps_device dev;
+        ok(sps_device_open(i == 0 ? "ref" : "cpu", 1, &dev));
+        CU_ASSERT_DOUBLE_EQUAL(last_score(&dev, -44) / exp(-44), 1, 1e-5);
+        CU_ASSERT_EQUAL(last_score(&dev, -45), 0); /* 2^-64 is exp(-44.4) */
+        CU_ASSERT_EQUAL(last_score(&dev, -70), 0);
+        sps_device_close(&dev);
+    }
+}
+
 /* ---- top-k alone ---- */
 
 enum { KEYS = 100, BLOCK = 10, BLOCKS = 10 };
@@ -791,6 +831,7 @@ static void test_device(void)
 
 static const struct tap_test tests[] = {
     {"devices open, mark, flush and close", test_device},
+    {"scores of blocks below 2^-64 are 0", test_least_score},
     {"top-k: ties, forced blocks, few blocks, NaN", test_topk},
     {"equal keys choose the recent blocks", test_equal_keys},
     {"dense is the naive sum", test_naive},

@@ -32,33 +32,29 @@ static int64_t padded(int64_t keys)
     return (keys + COMPRESSED90_KEYS - 1) / COMPRESSED90_KEYS * COMPRESSED90_KEYS;
 }
 
-/* Whether blocks are scored without sums of p in memory (compressed_blocks.cuh). */
-static bool scores_blocks(const struct sps_compression *by, int64_t block)
-{
-    return by->l == 2 * by->u && block == 4 * by->u;
-}
-
-/* Words of a slot before its scores. */
-static int64_t sums_of(const struct sps_compression *by, int64_t block, int64_t keys)
-{
-    return scores_blocks(by, block) ? 0 : padded(keys);
-}
-
-/* Words of a slot: a tile of keys more than there are may be written, and a block after.
- */
-static int64_t words_of(const struct sps_shape *shape, const struct sps_compression *by,
-                        int64_t block, int64_t keys)
-{
-    int64_t blocks = sps_shape_blocks(shape, block), own = padded(keys) / 4 + 1;
-
-    if (!scores_blocks(by, block))
-        return padded(keys) + blocks;
-    return own > blocks ? own : blocks;
-}
-
 static int ctas_of(struct sps_device *dev)
 {
     return cuda_state_of(dev)->prop.multiProcessorCount;
+}
+
+/* What a CTA has in scratch: rows of scores and, where sizes are the paper's, tiles of
+ * sums of blocks (one more for the block after the last key); else sums of p for every
+ * key before a row's scores. */
+static void divide(const struct sps_shape *shape, const struct sps_compression *by,
+                   int64_t block, int64_t keys, struct compressed90_args *a)
+{
+    bool blocks = by->l == 2 * by->u && block == 4 * by->u;
+
+    a->slots = slots_of(log_rows(shape->h / shape->g));
+    a->scores = blocks ? 0 : (int)padded(keys);
+    a->columns = a->scores + padded(sps_shape_blocks(shape, block));
+    a->tiles = blocks ? padded(keys) / COMPRESSED90_KEYS + 1 : 0;
+}
+
+/* Bytes of all rows; behind them stand the sums of blocks. */
+static size_t row_bytes(struct sps_device *dev, const struct compressed90_args *a)
+{
+    return sps_cuda_round((size_t)(ctas_of(dev) * a->slots * a->columns) * 4);
 }
 
 size_t sps_sm90_compressed_bytes(struct sps_device *dev, const struct sps_shape *shape,
@@ -68,13 +64,14 @@ size_t sps_sm90_compressed_bytes(struct sps_device *dev, const struct sps_shape 
     int64_t group = shape->h / shape->g;
     bool suits = sps_cuda_fits(dtype, shape->dk, shape->dv) && shape->dk <= 128 &&
                  shape->dv <= 128 && group <= 64 && keys > 0 && shape->scale > 0;
+    struct compressed90_args a;
 
     if (!suits || !sps_sm90_takes(dev, shape))
         return 0;
-    size_t bytes = (size_t)(ctas_of(dev) * slots_of(log_rows(group)) *
-                            words_of(shape, by, block, keys)) *
-                   4;
-    return bytes <= SPS_CUDA_CHUNK ? bytes : 0;
+    divide(shape, by, block, keys, &a);
+    size_t bytes = row_bytes(dev, &a) + (size_t)(ctas_of(dev) * a.tiles) *
+                                            (COMPRESSED90_ROWS / 16) * sizeof *a.sums;
+    return bytes <= sps_cuda_work_limit(dev) ? bytes : 0;
 }
 
 static enum sps_status map(struct sps_device *dev, const struct sps_shape *shape,
@@ -87,17 +84,15 @@ static enum sps_status map(struct sps_device *dev, const struct sps_shape *shape
     maps->box = whole ? a->at.tokens : 1;
     SPS_TRY(sps_sm90_map_rows(dev, &maps->q, a->q, a->dtype, shape->t, shape->h, a->dk,
                               a->p, maps->box));
-    SPS_TRY(sps_sm90_map_rows(dev, &maps->high, a->k, SPS_F16, m, shape->g, a->dk, 1,
-                              COMPRESSED90_KEYS));
-    SPS_TRY(sps_sm90_map_rows(dev, &maps->low, a->k_low ? a->k_low : a->k, SPS_F16, m,
-                              shape->g, a->dk, 1, COMPRESSED90_KEYS));
-    return sps_sm90_map_rows(dev, &maps->v, a->v, SPS_F16, m, shape->g, a->dv, 1,
-                             COMPRESSED90_KEYS);
+    SPS_TRY(sps_sm90_map_spread(dev, &maps->high, a->k, m, shape->g, a->dk));
+    SPS_TRY(sps_sm90_map_spread(dev, &maps->low, a->k_low ? a->k_low : a->k, m, shape->g,
+                                a->dk));
+    return sps_sm90_map_spread(dev, &maps->v, a->v, m, shape->g, a->dv);
 }
 
 enum sps_status sps_sm90_compressed(struct sps_device *dev, const struct sps_shape *shape,
                                     const struct sps_compression *by,
-                                    struct sps_rows rows, int64_t keys,
+                                    struct sps_rows rows, int64_t keys, void *scratch,
                                     struct compressed90_args *args)
 {
     struct attend_args *a = &args->attend;
@@ -111,9 +106,9 @@ enum sps_status sps_sm90_compressed(struct sps_device *dev, const struct sps_sha
     a->lg = log_rows(a->p);
     a->groups = (int)shape->g;
     a->section = sps_cuda_section(dev, shape, a->groups);
-    args->slots = slots_of(a->lg);
-    args->scores = (int)sums_of(by, args->choose.block, keys);
-    args->columns = words_of(shape, by, args->choose.block, keys);
+    divide(shape, by, args->choose.block, keys, args);
+    args->rows = (float *)scratch;
+    args->sums = (struct block_sums *)((char *)scratch + row_bytes(dev, args));
     SPS_TRY(sps_cuda_geometry(dev, shape, by, NULL, rows, COMPRESSED90_ROWS >> a->lg, 1,
                               &a->at));
     SPS_TRY(map(dev, shape, by, a, &maps));

@@ -2,11 +2,12 @@
  * arXiv 2502.11089, eq. 7 to 12): attention over compressed keys, block scores, top-k.
  *
  * A CTA holds 64 rows of queries a warpgroup: whole kv groups of some tokens, 1 << lg
- * rows a token.  Pass 1 streams the terms of keys (terms.cuh) and values, and leaves o
- * and lse; pass 2 streams the terms again and adds p = exp2(c q.k - lse) over the heads
- * of a token into its row of scores (or sums), in scratch that only this CTA uses and
- * that stays in L2; then each warp chooses its tokens' blocks.  One thread loads; CTAs
- * stay and draw tiles.
+ * rows a token.  Pass 1 streams the terms of keys (terms.cuh) and values, and leaves o,
+ * lse and, at the paper's sizes, each row's sums over blocks (compressed_blocks.cuh).  At
+ * other sizes pass 2 streams the terms again and adds p = exp2(c q.k - lse) over the
+ * heads of a token into its row of sums.  All this is in scratch that only this CTA uses;
+ * from it each warp chooses its tokens' blocks.  One thread loads; CTAs stay and draw
+ * tiles.
  */
 #ifndef SPS_KERNELS_CUDA_SM90_COMPRESSED_CUH
 #define SPS_KERNELS_CUDA_SM90_COMPRESSED_CUH
@@ -40,6 +41,18 @@ SPS_DEVICE int compressed90_steps(const struct geometry *at, const struct row_ti
 }
 
 #ifdef SPS_SM90A
+/* Tile drawn as number `number`, the longest being 0: CTAs begin with tiles of all
+ * lengths, for those that begin with like ones empty their scratch at the same time ever
+ * after; then the longest of the rest is next. */
+SPS_DEVICE int mixed_tile(int number, int total)
+{
+    int ctas = (int)gridDim.x, step = total / ctas, rest = number - ctas;
+
+    if (step < 2 || number >= ctas * step)
+        return number;
+    return rest < 0 ? number * step : rest + rest / (step - 1) + 1;
+}
+
 /* ---- loads: one thread ---- */
 
 template <typename S, int D>
@@ -61,8 +74,8 @@ SPS_DEVICE void load_tile(const CUtensorMap *map, uint32_t shared,
                           struct ring<S::stages> *tiles, int head, int key)
 {
     ring_begin(tiles, S::tile_bytes);
-    tma_load_slabs<D>(shared + S::tiles + tiles->stage * S::tile_bytes, BN, map,
-                      ring_full(tiles), head, key, KEEP_LONG);
+    tma_load_spread<D>(shared + S::tiles + tiles->stage * S::tile_bytes, map,
+                       ring_full(tiles), head, key, KEEP_LONG);
     ring_next(tiles);
 }
 
@@ -74,7 +87,8 @@ SPS_DEVICE void compressed90_load(const struct attend_args *a,
     int total = a->at.tiles * a->groups, number = blockIdx.x;
 
     for (; number < total; number = draw_tile(&maps->counter)) {
-        struct row_tile tile = row_tile_of(&a->at, number, a->groups, a->section, a->p);
+        struct row_tile tile =
+            row_tile_of(&a->at, mixed_tile(number, total), a->groups, a->section, a->p);
         int steps = compressed90_steps<BN>(&a->at, &tile), kv = tile.head / a->p,
             key = (int)tile.seq.key;
 
@@ -82,7 +96,7 @@ SPS_DEVICE void compressed90_load(const struct attend_args *a,
         r.row_tiles[r.q.phase] = tile;
         load_query_tile<S, D>(a, maps, &tile, shared, &r.q);
         ring_next(&r.q);
-        for (int i = 0; i < 2 * steps; i++) {
+        for (int i = 0; i < S::passes * steps; i++) {
             int base = key + (i < steps ? i : i - steps) * BN;
             if (S::terms == 2)
                 load_tile<S, D, BN>(&maps->low, shared, &r.tiles, kv, base);
@@ -96,6 +110,45 @@ SPS_DEVICE void compressed90_load(const struct attend_args *a,
     barrier_arrive(ring_full(&r.q));
 }
 
+/* The tokens of consumers' warp `warp`. */
+SPS_DEVICE struct warp_tokens tokens_of(const struct compressed90_args *a,
+                                        const struct row_tile *tile, int warp)
+{
+    const struct attend_args *at = &a->attend;
+    int first = warp * 16 >> at->lg, last = (warp * 16 + 15) >> at->lg,
+        own = first + (threadIdx.x & 31);
+    struct warp_tokens tokens = {first, 0, 0, 0};
+
+    last = last < tile->count ? last : tile->count - 1;
+    tokens.count = last - first + 1;
+    if (own <= last) {
+        int pos = geometry_pos(&at->at, &tile->seq, tile->token + own);
+        tokens.sees = geometry_visible(&at->at, &tile->seq, pos);
+        tokens.blocks = geometry_blocks(pos, a->choose.block);
+    }
+    return tokens;
+}
+
+/* Scores of the warp's tokens to its own rows of a->rows, from the sums of the CTA. */
+SPS_DEVICE void score_blocks(const struct compressed90_args *a, int warp,
+                             const struct row_view *view, struct row_state *states,
+                             const struct block_sums *sums,
+                             const struct warp_tokens *tokens, float *own)
+{
+    const struct attend_args *at = &a->attend;
+
+    if ((threadIdx.x & 3) == 0)
+        for (int i = 0; i < 2; i++) {
+            struct row_state *state = view->state + 8 * i;
+            state->w = exp2_fast(state->base - view->m[i]) * view->w[i];
+        }
+    sync_tokens(at->lg, warp);
+    if (at->p < 4)
+        merge_sums<1, 8>(sums, states, warp, at->lg, at->p, tokens, a->columns, own);
+    else
+        merge_sums<8, 4>(sums, states, warp, at->lg, at->p, tokens, a->columns, own);
+}
+
 template <typename T, typename S, int D, int BN>
 SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
                                   const struct row_tile *tile, unsigned char *memory,
@@ -104,18 +157,29 @@ SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
     const struct attend_args *at = &a->attend;
     int wg = warpgroup_index() - 1;
     uint32_t shared = shared_address(memory), q = warp_uniform(shared + wg * 64 * 128);
-    int steps = compressed90_steps<BN>(&at->at, tile);
+    int steps = compressed90_steps<BN>(&at->at, tile), warp = warp_index() - 4,
+        lg = at->lg;
+    float *rows = a->rows + blockIdx.x * a->slots * a->columns,
+          *own = rows + (lg > 4 ? warp : warp * 16 >> lg) * a->columns;
+    struct block_sums *sums = a->sums + blockIdx.x * a->tiles * TILE_WARPS;
 
     scale_query_rows<T, D, S::rows>(memory, wg, (float *)(memory + S::unscale));
     struct row_view view = view_pair<S>(at, tile, memory, wg);
-    attend_rows<S, D, BN>(at, tile, steps, q, shared, &r->tiles, &view);
-    struct score_rows90 scores = {a->sums + blockIdx.x * a->slots * a->columns,
-                                  a->columns, a->scores};
-    score_keys<S, D, BN>(at->lg, steps, q, shared, &r->tiles, &view, &scores);
+    __syncwarp();
+    attend_rows<S, D, BN>(at, tile, steps, q, shared, &r->tiles, &view, sums + warp);
+    if constexpr (!S::blocks)
+        sum_keys<S, D, BN>(lg, steps, q, shared, &r->tiles, &view, rows, a->columns);
     barrier_arrive(ring_empty(&r->q));
     ring_next(&r->q);
-    choose_rows<S::blocks>(a, tile, warp_index() - 4, &scores,
-                           (struct few_keys *)(memory + S::few));
+
+    struct warp_tokens tokens = tokens_of(a, tile, warp);
+    if constexpr (S::blocks)
+        score_blocks(a, warp, &view, (struct row_state *)(memory + S::states), sums,
+                     &tokens, own);
+    sync_tokens(lg, warp);
+    if (lg <= 4 || (warp & ((1 << (lg - 4)) - 1)) == 0)
+        choose_rows<S::blocks>(a, tile, &tokens, own,
+                               (struct few_keys *)(memory + S::few) + warp);
 }
 #endif
 
@@ -174,9 +238,8 @@ static cudaError_t compressed90_scores(const struct compressed90_args *a,
                                        const struct compressed90_maps *maps, int grid,
                                        cudaStream_t stream)
 {
-    return a->scores == 0
-               ? compressed90_launch<T, D, TERMS, true>(a, maps, grid, stream)
-               : compressed90_launch<T, D, TERMS, false>(a, maps, grid, stream);
+    return a->tiles > 0 ? compressed90_launch<T, D, TERMS, true>(a, maps, grid, stream)
+                        : compressed90_launch<T, D, TERMS, false>(a, maps, grid, stream);
 }
 
 template <int D, int TERMS>

@@ -7,14 +7,20 @@
 #include "kernels/cuda/topk.cuh"
 
 /* Rows of queries a CTA holds; keys a step. */
-enum { COMPRESSED90_ROWS = 192, COMPRESSED90_KEYS = 128 };
+enum { COMPRESSED90_ROWS = 192, COMPRESSED90_KEYS = SPREAD_ROWS };
 
-/* Where a launch reads: boxes of queries (`box` tokens each) and of BN keys; the tile
- * counter. */
+/* Where a launch reads: boxes of queries (`box` tokens each), of keys and of values
+ * (spread, tma.h); the tile counter. */
 struct compressed90_maps {
     CUtensorMap q, high, low, v;
     struct tile_counter counter;
     int box;
+};
+
+/* A warp's 16 rows against one tile of keys: p, undivided, summed over blocks
+ * (compressed_blocks.cuh). */
+struct block_sums {
+    float x[16][COMPRESSED90_KEYS / 4];
 };
 
 /* One launch: `attend` as for compressed keys in terms, `choose` with the window and
@@ -25,22 +31,23 @@ struct compressed90_args {
     struct attend_args attend;
     struct topk_args choose;
     int slots, scores;
-    int64_t columns;
-    float *sums; /* [CTAs, slots, columns] */
+    int64_t columns, tiles;
+    float *rows;             /* [CTAs, slots, columns] */
+    struct block_sums *sums; /* [CTAs, tiles, 12]; tiles 0: sums of p in `rows` instead */
 };
 
-/* Scratch of args.sums, for sequences of at most `keys` compressed keys; 0: the shape
- * does not suit, take the portable kernels. */
+/* Scratch of args.sums and args.rows, for sequences of at most `keys` compressed keys; 0:
+ * the shape does not suit, take the portable kernels. */
 size_t sps_sm90_compressed_bytes(struct sps_device *dev, const struct sps_shape *shape,
                                  const struct sps_compression *by, enum sps_dtype dtype,
                                  int64_t block, int64_t keys);
 
-/* o, lse and lists of rows.  a->attend: pointers, sizes, scale; k_low NULL: the low terms
- * are 0; a->choose: rule, index, and window and block of its source; a->sums: scratch of
- * sps_sm90_compressed_bytes(). */
+/* o, lse and lists of rows.  a->attend: pointers, sizes, scale; k, k_low and v go on for
+ * SPREAD_ROWS rows, v's of zeros; k_low NULL: the low terms are 0; a->choose: rule,
+ * index, and window and block of its source; scratch: sps_sm90_compressed_bytes(). */
 enum sps_status sps_sm90_compressed(struct sps_device *dev, const struct sps_shape *shape,
                                     const struct sps_compression *by,
-                                    struct sps_rows rows, int64_t keys,
+                                    struct sps_rows rows, int64_t keys, void *scratch,
                                     struct compressed90_args *a);
 
 typedef cudaError_t compressed90_run(const struct compressed90_args *a,

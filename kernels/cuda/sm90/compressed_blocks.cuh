@@ -1,72 +1,206 @@
-/* compressed_blocks.cuh - scores of blocks out of a tile of p, where a block is four
- * strides and a compressed key covers two (the paper's 32, 16, 64).  Block J gets
+/* compressed_blocks.cuh - scores of blocks from the one pass that makes o, where a block
+ * is four strides and a compressed key covers two (the paper's 32, 16, 64).  Block J gets
  * p[4 J - 1] + 2 (p[4 J] + p[4 J + 1] + p[4 J + 2]) + p[4 J + 3] (NSA, arXiv 2502.11089,
  * eq. 9).
  *
- * Four lanes share 8 keys of a row, two blocks.  Lanes 0 and 2 of them hold the first two
- * keys of a block, lanes 1 and 3 the last two, of which the very last counts for the next
- * block too: it is passed on, from run to run and, in `carry`, from tile to tile.
+ * What p is divided by is known at the end only: until then each head's sums are set
+ * aside undivided.  Then they are weighed and added over the heads.
  */
 #ifndef SPS_KERNELS_CUDA_SM90_COMPRESSED_BLOCKS_CUH
 #define SPS_KERNELS_CUDA_SM90_COMPRESSED_BLOCKS_CUH
 
-#include "kernels/cuda/score_tile.cuh"
+#include <limits.h>
+
+#include "kernels/cuda/sm90/compressed.h"
 #include "kernels/cuda/sm90/hopper.cuh"
+#include "kernels/cuda/sm90/softmax.cuh"
 
-#ifdef SPS_SM90A
-enum { STRIDES_A_BLOCK = 4 };
-
-/* Who holds the 8 keys before a lane's first ones, after sum_group(): a lane of this warp
- * from this tile, or, for the first lanes, the last ones from the tile before. */
-struct lane_order {
-    int before;
-    bool first;
+/* What shared memory keeps of a row. */
+struct __align__(8) row_state
+{
+    float c;  /* from products of scaled terms to base-2 logits */
+    int seen; /* compressed keys */
+    /* its sums of blocks: relative to exp2(base), multiplied by w in the end; the last
+     * key of the tile before */
+    float base, carry, w;
 };
 
-SPS_DEVICE struct lane_order lane_order_of(int lg)
+#ifdef SPS_SM90A
+enum { STRIDES_A_BLOCK = 4, TILE_WARPS = COMPRESSED90_ROWS / 16 };
+
+/* A base below any logit. */
+#define NO_BASE -0x1p100f
+
+/* How far a row's maximum may grow above the base: sums of p below 2^LAZY each stay
+ * within float's range. */
+enum { BASE_REACH = 100 };
+
+/* The sums of a row of a warp, `tiles` tiles before `to`, times `by`; q: one of four
+ * lanes that do it together, which stored them. */
+SPS_DEVICE void rescale_sums(struct block_sums *to, int tiles, int row, int q, float by)
 {
-    int lane = threadIdx.x & 31, bits = lane_row_bits(lg), count = 1 << bits;
-    int own = 0, before = 0;
-
-    for (int i = 0; i < bits; i++) /* level 0 is the highest bit */
-        own = own << 1 | (lane >> (2 + i) & 1);
-    int last = (own - 1) & (count - 1);
-    for (int i = 0; i < bits; i++)
-        before |= (last >> (bits - 1 - i) & 1) << (2 + i);
-    struct lane_order order = {(lane & ~((count - 1) << 2)) | before, own == 0};
-
-    return order;
+    __syncwarp(15u << (threadIdx.x & 28));
+#pragma unroll 1
+    for (int tile = 1; tile <= tiles; tile++) {
+        float *x = to[-tile * TILE_WARPS].x[row] + 8 * q;
+#pragma unroll 1
+        for (int k = 0; k < 8; k++)
+            x[k] *= by;
+    }
 }
 
-/* v: one row's p / P_SCALE of BN keys; scores of the BN / 4 blocks that start in them go
- * to out.  carry: p of the key before, which becomes that of the last key. */
-template <int BN>
-SPS_DEVICE void write_blocks(float *v, int lg, struct lane_order order, float *carry,
-                             float *out)
+/* Of the four lanes that share a row, lane q has 32 keys (tma.h), blocks 8 q to 8 q + 7.
+ * The last key counts for the block after too: it is passed on.  Sums stand in block_sums
+ * first the four of each lane, then the other four.
+ *
+ * Set the sums of a tile aside: s is p relative to exp2(m); rows: the first of the
+ * thread's. */
+SPS_DEVICE void store_sums(const float (&s)[COMPRESSED90_KEYS / 2], const float (&m)[2],
+                           int tile, struct row_state *rows, struct block_sums *to)
 {
-    int lane = threadIdx.x & 31, quad = lane & ~3, q = lane & 3, odd = lane & 1;
-    int run = sum_group<BN>(v, lg) / 2, runs = BN / 8 >> lane_row_bits(lg);
-    float last = lane_row_bits(lg) == 0   ? v[BN / 4 - 1]
-                 : lane_row_bits(lg) == 1 ? v[BN / 8 - 1]
-                 : lane_row_bits(lg) == 2 ? v[BN / 16 - 1]
-                                          : v[BN / 32 - 1];
-    float given = __shfl_sync(~0u, last, order.before);
-    float past = order.first ? *carry : given;
+    int lane = threadIdx.x & 31, quad = lane & ~3, q = lane & 3;
 
-    *carry = given;
-    out += 2 * (run + odd) + (q >> 1);
 #pragma unroll
-    for (int n = 0; n < BN / 8; n += 2) {
-        if (n >= runs)
-            break;
-        const float *x = v + 2 * n;
-        float own = 2 * x[0] + (odd ? x[1] : 2 * x[1]),
-              next = 2 * x[2] + (odd ? x[3] : 2 * x[3]);
-        float sum = (odd ? next : own) + __shfl_xor_sync(~0u, odd ? own : next, 1);
-        float inner = __shfl_sync(~0u, x[1], quad | (q == 1 ? 3 : 1));
-        float outer = __shfl_sync(~0u, q == 3 ? past : x[3], quad | (q == 3 ? 1 : 3));
-        past = x[3];
-        out[2 * n] = (sum + (q == 1 || q == 2 ? inner : outer)) * P_SCALE;
+    for (int i = 0; i < 2; i++) {
+        float base = rows[8 * i].base, carry = q == 0 ? rows[8 * i].carry : 0;
+        if (m[i] - base > BASE_REACH) {
+            float less = exp2_fast(base - m[i]);
+            rescale_sums(to, tile, lane / 4 + 8 * i, q, less);
+            carry *= less;
+            base = m[i];
+            if (q == 0)
+                rows[8 * i].base = base;
+        }
+        float by = exp2_fast(m[i] - base), last = s[61 + 2 * i] * by,
+              given = __shfl_sync(~0u, last, quad | ((q + 3) & 3)),
+              past = q == 0 ? carry : given;
+        if (q == 0)
+            rows[8 * i].carry = given;
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            float y[4];
+#pragma unroll
+            for (int b = 0; b < 4; b++) {
+                const float *x = s + 32 * half + 8 * b + 2 * i;
+                float end = x[5] * by;
+                y[b] = __fmaf_rn(x[0] + x[1] + x[4], 2 * by, end + past);
+                past = end;
+            }
+            *(float4 *)&to->x[lane / 4 + 8 * i][16 * half + 4 * q] =
+                make_float4(y[0], y[1], y[2], y[3]);
+        }
+    }
+}
+
+/* The block that begins where the last tile of keys ended: first of a tile of its own. */
+SPS_DEVICE void store_carry(const struct row_state *rows, struct block_sums *to)
+{
+    int lane = threadIdx.x & 31;
+
+    if ((lane & 3) != 0)
+        return;
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+        *(float4 *)to->x[lane / 4 + 8 * i] = make_float4(rows[8 * i].carry, 0, 0, 0);
+}
+
+/* Who a warp's 16 rows belong to: tokens of 1 << lg rows, or a part of one token. */
+struct warp_tokens {
+    int first, count; /* in the tile; whole tokens or the one that has a part here */
+    int sees, blocks; /* compressed keys and blocks of this lane's token, 0: none */
+};
+
+enum { TILE_BLOCKS = COMPRESSED90_KEYS / STRIDES_A_BLOCK };
+
+/* Four tiles of one token, eight lanes a tile, four blocks a lane. */
+struct merge_item {
+    const float4 *sums; /* the lane's, of the token's first row */
+    int row, token;     /* that row, of the warp's (or warps') */
+    int block;          /* the lane's first */
+    bool counts;        /* the token sees it */
+};
+
+/* Item i of `count`; the last sums come first, for they are in L2. */
+SPS_DEVICE struct merge_item merge_item_of(const struct block_sums *sums, int i,
+                                           int count, int lg,
+                                           const struct warp_tokens *tokens)
+{
+    int log_tokens = lg < 4 ? 4 - lg : 0, part = threadIdx.x & 7,
+        round = (count - 1 - i) >> log_tokens, tile = 4 * round + (threadIdx.x & 31) / 8;
+    struct merge_item item;
+
+    item.token = i & ((1 << log_tokens) - 1);
+    item.row = item.token << lg;
+    item.block = TILE_BLOCKS * tile + 8 * (part & 3) + part / 4 * 4;
+    int visible = __shfl_sync(~0u, tokens->blocks, item.token);
+    item.counts = i < count && item.block < visible;
+    item.sums = (const float4 *)sums[tile * TILE_WARPS].x[item.row] + part;
+    return item;
+}
+
+/* Add rows [r, r + ROWS) of N items' tokens to y. */
+template <int ROWS, int N>
+SPS_DEVICE void merge_rows(const struct merge_item (&item)[N],
+                           const struct row_state *rows, int r, float4 (&y)[N])
+{
+    float4 x[ROWS][N];
+
+#pragma unroll
+    for (int j = 0; j < ROWS; j++)
+#pragma unroll
+        for (int k = 0; k < N; k++) {
+            x[j][k] = make_float4(0, 0, 0, 0);
+            if (item[k].counts)
+                x[j][k] = __ldcg(&item[k].sums[(r + j) * (TILE_BLOCKS / 4)]);
+        }
+#pragma unroll
+    for (int j = 0; j < ROWS; j++)
+#pragma unroll
+        for (int k = 0; k < N; k++) {
+            float w = rows[item[k].row + r + j].w;
+            y[k].x = __fmaf_rn(x[j][k].x, w, y[k].x);
+            y[k].y = __fmaf_rn(x[j][k].y, w, y[k].y);
+            y[k].z = __fmaf_rn(x[j][k].z, w, y[k].z);
+            y[k].w = __fmaf_rn(x[j][k].w, w, y[k].w);
+        }
+}
+
+/* Write scores[token][columns] of a warp's tokens from the sums of p rows a token, ROWS
+ * of N items at a time; rows: of the CTA.  Warps that share a token share its blocks. */
+template <int ROWS, int N>
+SPS_DEVICE void merge_sums(const struct block_sums *sums, const struct row_state *rows,
+                           int warp, int lg, int p, const struct warp_tokens *tokens,
+                           int64_t columns, float *scores)
+{
+    int warps = lg > 4 ? 1 << (lg - 4) : 1, share = warp & (warps - 1),
+        first = warp - share;
+    int most = __reduce_max_sync(~0u, tokens->blocks),
+        rounds = (most + 4 * TILE_BLOCKS - 1) / (4 * TILE_BLOCKS),
+        count = rounds << (lg < 4 ? 4 - lg : 0);
+
+    rows += 16 * first;
+#pragma unroll 1
+    for (int from = share * N; from < count; from += warps * N) {
+        struct merge_item item[N];
+        float4 y[N];
+        int r = 0;
+#pragma unroll
+        for (int k = 0; k < N; k++) {
+            item[k] = merge_item_of(sums + first, from + k, count, lg, tokens);
+            y[k] = make_float4(0, 0, 0, 0);
+        }
+#pragma unroll 1
+        for (; r + ROWS <= p; r += ROWS)
+            merge_rows<ROWS>(item, rows, r, y);
+#pragma unroll 1
+        for (; ROWS > 1 && r < p; r++)
+            merge_rows<1>(item, rows, r, y);
+#pragma unroll
+        for (int k = 0; k < N; k++)
+            if (item[k].counts)
+                *(float4 *)(scores + item[k].token * columns + item[k].block) =
+                    make_float4(block_score(y[k].x), block_score(y[k].y),
+                                block_score(y[k].z), block_score(y[k].w));
     }
 }
 #endif

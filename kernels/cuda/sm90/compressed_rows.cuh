@@ -1,59 +1,65 @@
-/* compressed_rows.cuh - what a warpgroup does with its 64 rows of queries: both passes
- * over the compressed keys, and the choice of blocks (compressed.cuh).
+/* compressed_rows.cuh - what a warpgroup does with its 64 rows of queries: one pass or
+ * two over the compressed keys, and the choice of blocks (compressed.cuh).
  */
 #ifndef SPS_KERNELS_CUDA_SM90_COMPRESSED_ROWS_CUH
 #define SPS_KERNELS_CUDA_SM90_COMPRESSED_ROWS_CUH
 
-#include "kernels/cuda/sm90/compressed.h"
+#include "kernels/cuda/score_tile.cuh"
 #include "kernels/cuda/sm90/compressed_blocks.cuh"
-#include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/terms.cuh"
 #include "kernels/cuda/sm90/topk_stored.cuh"
 
 /* Shared memory: queries, a ring of key and value tiles, row scales, and what warps and
  * barriers need.  TERMS of a key: 2, or 1 where the low term is 0.  BLOCKS: scores of
- * blocks are made at once (compressed_blocks.cuh), else from sums of p for every key. */
+ * blocks are made in pass 1 (compressed_blocks.cuh), else pass 2 makes sums of p for
+ * every key. */
 template <int D, int NWG, int BN, int TERMS, bool BLOCKS> struct compressed90_shape {
     static constexpr int terms = TERMS;
     static constexpr bool blocks = BLOCKS;
     static constexpr int rows = NWG * 64, threads = NWG * 128 + 128;
+    static constexpr int passes = BLOCKS ? 1 : 2;
     static constexpr int q_bytes = rows * D * 2, tile_bytes = BN * D * 2;
     static constexpr int few_bytes = NWG * 4 * (int)sizeof(struct few_keys);
-    static constexpr int rest = rows * 4 + few_bytes + 256;
-    static constexpr int fit = (SM90_SHARED - q_bytes - rest) / tile_bytes;
+    static constexpr int state_bytes = rows * (int)sizeof(struct row_state),
+                         rest = rows * 4 + state_bytes + few_bytes + 256;
+    static constexpr int shared = 195 * 1024; /* more would leave L1 next to nothing */
+    static constexpr int fit = (shared - q_bytes - rest) / tile_bytes;
     static constexpr int stages = fit < 8 ? fit : 8;
     static constexpr int tiles = q_bytes, unscale = tiles + stages * tile_bytes,
-                         few = unscale + rows * 4, barriers = few + few_bytes,
-                         bytes = barriers + 256;
+                         states = unscale + rows * 4, few = states + state_bytes,
+                         barriers = few + few_bytes, bytes = barriers + 256;
 };
 
 #ifdef SPS_SM90A
 /* A thread's two rows, lane/4 and lane/4 + 8 of its warp. */
 struct row_view {
-    int row;          /* the first, within the CTA */
-    int seen[2];      /* compressed keys */
-    int least;        /* of the warp's rows */
-    float c[2];       /* from products of scaled terms to base-2 logits */
-    float m[2], w[2]; /* p / P_SCALE = exp2(logit - m) w */
+    int row;                 /* the first, within the CTA */
+    int least;               /* keys that all of the warp's rows see */
+    struct row_state *state; /* of the first */
+    float m[2], w[2];        /* p = exp2(logit - m) w */
 };
 
 template <typename S>
 SPS_DEVICE struct row_view view_pair(const struct attend_args *a,
-                                     const struct row_tile *tile,
-                                     const unsigned char *memory, int wg)
+                                     const struct row_tile *tile, unsigned char *memory,
+                                     int wg)
 {
     const float *unscale = (const float *)(memory + S::unscale);
     struct row_view view;
 
     view.row = wg * 64 + (threadIdx.x >> 5 & 3) * 16 + (threadIdx.x & 31) / 4;
+    view.state = (struct row_state *)(memory + S::states) + view.row;
+    view.least = INT_MAX;
     for (int i = 0; i < 2; i++) {
         int r = view.row + 8 * i, token = r >> a->lg;
         token = token < tile->count ? token : tile->count - 1;
-        int pos = geometry_pos(&a->at, &tile->seq, tile->token + token);
-        view.seen[i] = geometry_visible(&a->at, &tile->seq, pos);
-        view.c[i] = logit_scale(a->c, term_unscale(*a->k_top) * unscale[r]);
+        int pos = geometry_pos(&a->at, &tile->seq, tile->token + token),
+            seen = geometry_visible(&a->at, &tile->seq, pos);
+        view.least = view.least < seen ? view.least : seen;
+        float c = logit_scale(a->c, term_unscale(*a->k_top) * unscale[r]);
+        if ((threadIdx.x & 3) == 0)
+            view.state[8 * i] = {c, seen, NO_BASE, 0, 0};
     }
-    view.least = view.seen[0] < view.seen[1] ? view.seen[0] : view.seen[1];
     view.least = __reduce_min_sync(~0u, view.least);
     return view;
 }
@@ -90,23 +96,27 @@ SPS_DEVICE void multiply_terms(float (&s)[BN / 2], uint32_t q, uint32_t shared,
         ring_release(tiles);
 }
 
+/* Lane q of the four that share a row has keys 32 q + k of a tile, k 0 to 31 (tma.h). */
+SPS_DEVICE int own_key(int j)
+{
+    return 2 * (j / 4) + (j & 1);
+}
+
 /* -inf where a thread's rows do not see the key. */
 template <int R>
 SPS_DEVICE void mask_pair(float (&s)[R], const struct row_view *view, int base)
 {
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        int limit = view->seen[i] - base - 2 * (int)(threadIdx.x & 3);
+        int limit = view->state[8 * i].seen - base - R / 2 * (int)(threadIdx.x & 3);
 #pragma unroll
-        for (int j = 0; j < R / 4; j++)
-#pragma unroll
-            for (int e = 0; e < 2; e++)
-                if (8 * j + e >= limit)
-                    s[4 * j + 2 * i + e] = -INFINITY;
+        for (int j = 0; j < R; j++)
+            if ((j >> 1 & 1) == i && own_key(j) >= limit)
+                s[j] = -INFINITY;
     }
 }
 
-/* Write o and lse of a thread's rows; keep for pass 2 what p = exp(c q.k - lse) is made
+/* Write o and lse of a thread's rows; keep for scores what p = exp(c q.k - lse) is made
  * of: lse itself, rounded, would cost a digit or two. */
 template <int D>
 SPS_DEVICE void finish_rows(const struct attend_args *a, const struct row_tile *tile,
@@ -120,21 +130,22 @@ SPS_DEVICE void finish_rows(const struct attend_args *a, const struct row_tile *
         float sum = quad_sum(pair->l[i]);
         float scale = sum > 0 ? term_unscale(*a->v_top) / sum : 0;
         view->m[i] = sum > 0 ? pair->m[i] : 0;
-        view->w[i] = sum > 0 && valid ? 1 / P_SCALE / sum : 0;
+        view->w[i] = !valid ? 0 : sum > 0 ? 1 / sum : sum; /* 0, or a NaN */
         if (!valid)
             continue;
         int64_t at = (tile->seq.row + tile->token + token) * a->h + tile->head + x;
-        write_row<false>(a, at, o, i, scale);
+        write_row<true>(a, at, o, i, scale);
         if (a->lse && (threadIdx.x & 3) == 0)
             a->lse[at] = row_lse(pair->m[i], sum);
     }
 }
 
-/* Pass 1: o and lse. */
+/* Pass 1: o and lse; sums of blocks, if wanted, go to the warp's `sums`. */
 template <typename S, int D, int BN>
 SPS_DEVICE void attend_rows(const struct attend_args *a, const struct row_tile *tile,
                             int steps, uint32_t q, uint32_t shared,
-                            struct ring<S::stages> *tiles, struct row_view *view)
+                            struct ring<S::stages> *tiles, struct row_view *view,
+                            struct block_sums *sums)
 {
     struct row_pair pair;
     float s[BN / 2], o[D / 2], factor[2];
@@ -143,23 +154,26 @@ SPS_DEVICE void attend_rows(const struct attend_args *a, const struct row_tile *
     start_rows(o, &pair);
 #pragma unroll 1
     for (int step = 0; step < steps; step++) {
-        bool grew;
         multiply_terms<S, D, BN>(s, q, shared, tiles);
-        if (step * BN + BN <= view->least) {
-            grew = softmax_rows<false>(s, &pair, view->c, factor);
-        } else {
+        const float c[2] = {view->state[0].c, view->state[8].c};
+        if (step * BN + BN > view->least)
             mask_pair(s, view, step * BN);
-            grew = softmax_rows<true>(s, &pair, view->c, factor);
-        }
-        pack_tile<__half>(p, s);
+        bool grew = softmax_rows<true>(s, &pair, c, factor);
         if (grew)
             scale_rows(o, factor);
+        if constexpr (S::blocks) {
+            hold(s); /* sums over pairs, made for `pair` too, are not kept */
+            store_sums(s, pair.m, step, view->state, sums + step * TILE_WARPS);
+        }
+        pack_tile<__half>(p, s);
         ring_wait(tiles);
         issue_pv<__half, D, BN>(o, p, shared + S::tiles + tiles->stage * S::tile_bytes);
         wgmma_wait<0>();
         hold(o);
         ring_release(tiles);
     }
+    if constexpr (S::blocks)
+        store_carry(view->state, sums + steps * TILE_WARPS);
     finish_rows<D>(a, tile, o, &pair, view);
 }
 
@@ -198,111 +212,88 @@ SPS_DEVICE void put_sums(const float (&s)[BN / 2], const float (&w)[2], int lg, 
     }
 }
 
-/* Where pass 2 writes: a row of `columns` words a slot, sums of p for every key and, from
- * `scores` on, scores of blocks; scores 0: these alone. */
-struct score_rows90 {
-    float *at;
-    int64_t columns;
-    int scores;
-};
-
-/* The block that begins where the last tile of keys ended, of a thread's rows. */
-SPS_DEVICE void write_carries(struct lane_order order, const float (&carry)[2], int lg,
-                              int row, const struct score_rows90 *to, int block)
+/* Sums over a group's heads to the row of a tile's keys. */
+template <int BN> SPS_DEVICE void write_keys(float *v, int lg, float *out)
 {
-    if (!order.first || (threadIdx.x & 3) != 3)
-        return;
-    if (lg < 4)
-        to->at[((row + 8) >> lg) * to->columns + block] = carry[1] * P_SCALE;
-    to->at[(row >> (lg < 4 ? lg : 4)) * to->columns + block] = carry[0] * P_SCALE;
+    int from = sum_group<BN>(v, lg), count = BN / 4 >> lane_row_bits(lg);
+
+    out += BN / 4 * (threadIdx.x & 3) + from;
+#pragma unroll
+    for (int i = 0; i < BN / 4; i += 4)
+        if (i < count)
+            *(float4 *)(out + i) = make_float4(v[i] * P_SCALE, v[i + 1] * P_SCALE,
+                                               v[i + 2] * P_SCALE, v[i + 3] * P_SCALE);
 }
 
-/* Pass 2: sums of p (those of keys that a token does not see mean nothing), or at once
- * the scores of blocks. */
+/* Pass 2: sums of p to rows[slot][columns]; those of keys that a token does not see mean
+ * nothing. */
 template <typename S, int D, int BN>
-SPS_DEVICE void score_keys(int lg, int steps, uint32_t q, uint32_t shared,
-                           struct ring<S::stages> *tiles, const struct row_view *view,
-                           const struct score_rows90 *to)
+SPS_DEVICE void sum_keys(int lg, int steps, uint32_t q, uint32_t shared,
+                         struct ring<S::stages> *tiles, const struct row_view *view,
+                         float *rows, int64_t columns)
 {
-    struct lane_order order = lane_order_of(lg);
-    float s[BN / 2], carry[2] = {0, 0};
+    const float w[2] = {view->w[0] / P_SCALE, view->w[1] / P_SCALE},
+                c[2] = {view->state[0].c, view->state[8].c};
+    float s[BN / 2];
 
 #pragma unroll 1
     for (int step = 0; step < steps; step++) {
         multiply_terms<S, D, BN>(s, q, shared, tiles);
-        if (S::blocks && step * BN + BN > view->least)
-            mask_pair(s, view, step * BN);
 #pragma unroll
         for (int j = 0; j < BN / 2; j++)
-            s[j] = exp2_fast(__fmaf_rn(s[j], view->c[j >> 1 & 1], -view->m[j >> 1 & 1]));
-        put_sums<BN>(s, view->w, lg, view->row, [&](float *v, int i, int slot) {
-            float *out = to->at + slot * to->columns;
-            if constexpr (S::blocks)
-                write_blocks<BN>(v, lg, order, &carry[i],
-                                 out + step * (BN / STRIDES_A_BLOCK));
-            else
-                write_group<BN>(v, lg, out + step * BN, true, BN, false);
+            s[j] = exp2_fast(__fmaf_rn(s[j], c[j >> 1 & 1], -view->m[j >> 1 & 1]));
+        put_sums<BN>(s, w, lg, view->row, [&](float *v, int, int slot) {
+            write_keys<BN>(v, lg, rows + slot * columns + step * BN);
         });
     }
-    if constexpr (S::blocks)
-        write_carries(order, carry, lg, view->row, to, steps * (BN / STRIDES_A_BLOCK));
 }
 
-/* Add to a token's row of `count` words those of the other warps that share it. */
-SPS_DEVICE void add_parts(float *x, int64_t columns, int parts, int count)
+/* Scores of a token's blocks from its sums of p in `parts` rows. */
+SPS_DEVICE void score_sums(struct score_source from, float *sums, int64_t columns,
+                           int parts, const struct list_view *view, float *scores)
 {
 #pragma unroll 1
-    for (int k = threadIdx.x & 31; k < count; k += 32)
+    for (int k = threadIdx.x & 31; k < view->seen; k += 32)
         for (int part = 1; part < parts; part++)
-            x[k] += x[part * columns + k];
+            sums[k] += sums[part * columns + k];
     __syncwarp();
-}
-
-/* Scores of a token's blocks from its sums of p. */
-SPS_DEVICE void score_sums(struct score_source from, const float *sums,
-                           const struct list_view *view, float *scores)
-{
     from.x = sums;
 #pragma unroll 1
     for (int b = threadIdx.x & 31; b < view->visible; b += 32)
         scores[b] = score_of(&from, 0, b, view->seen);
 }
 
-/* Lists of the tokens of one warp of the consumers: those of its 16 rows, or, where a
- * token's rows fill several warps, its first warp's.  few: one for each warp. */
-template <bool BLOCKS>
-SPS_DEVICE void choose_rows(const struct compressed90_args *a,
-                            const struct row_tile *tile, int warp,
-                            const struct score_rows90 *from, struct few_keys *few)
+/* What each warp wrote, those that share its tokens have it from here on. */
+SPS_DEVICE void sync_tokens(int lg, int warp)
 {
-    const struct attend_args *at = &a->attend;
-    int lg = at->lg, row = warp * 16, token = row >> lg, end = (row + 15) >> lg;
-
     if (lg > 4)
         named_sync(1 + warp / 4, 128);
     else
         __syncwarp();
-    if (row & ((1 << lg) - 1) & ~15)
-        return;
-    end = end < tile->count ? end : tile->count - 1;
-    int own = token + (threadIdx.x & 31); /* a lane knows what one token sees */
-    int pos = geometry_pos(&at->at, &tile->seq, tile->token + (own < end ? own : end));
-    int sees = geometry_visible(&at->at, &tile->seq, pos),
-        blocks = geometry_blocks(pos, a->choose.block);
-    int64_t list = (tile->seq.row + tile->token) * a->choose.heads + tile->head / at->p;
-#pragma unroll 1
-    for (int lane = 0; token <= end; lane++, token++) {
-        struct list_view view = {list + token * a->choose.heads, 0,
-                                 __shfl_sync(~0u, blocks, lane),
-                                 __shfl_sync(~0u, sees, lane)};
-        float *x = from->at + (lg > 4 ? warp : token) * from->columns,
-              *scores = x + from->scores;
+}
 
-        if (lg > 4)
-            add_parts(x, from->columns, 1 << (lg - 4), BLOCKS ? view.visible : view.seen);
+/* Lists of a warp's tokens from their rows of scores, or of sums and room for scores.
+ * few: the warp's. */
+template <bool BLOCKS>
+SPS_DEVICE void choose_rows(const struct compressed90_args *a,
+                            const struct row_tile *tile, const struct warp_tokens *tokens,
+                            float *rows, struct few_keys *few)
+{
+    const struct attend_args *at = &a->attend;
+    int64_t list = (tile->seq.row + tile->token + tokens->first) * a->choose.heads +
+                   tile->head / at->p;
+    int parts = at->lg > 4 ? 1 << (at->lg - 4) : 1;
+
+#pragma unroll 1
+    for (int i = 0; i < tokens->count; i++) {
+        struct list_view view = {list + i * a->choose.heads, 0,
+                                 __shfl_sync(~0u, tokens->blocks, i),
+                                 __shfl_sync(~0u, tokens->sees, i)};
+        float *x = rows + i * a->columns, *scores = x + a->scores;
+
         if constexpr (!BLOCKS)
-            score_sums(a->choose.from, x, &view, scores);
-        choose_stored(&a->choose, &view, scores, few + warp,
+            score_sums(a->choose.from, x, a->columns, parts, &view, scores);
+        choose_stored(&a->choose, &view, scores, few,
                       a->choose.list + view.list * a->choose.width);
     }
 }

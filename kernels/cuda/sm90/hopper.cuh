@@ -183,6 +183,22 @@ SPS_DEVICE void tma_load_slabs(uint32_t to, int rows, const CUtensorMap *map,
         tma_load(to + (uint32_t)(i * rows * 128), map, barrier, i * 64, c1, c2, policy);
 }
 
+/* The D/64 slabs of a head's rows from `row` on, by a map of sps_sm90_map_spread(). */
+template <int D>
+SPS_DEVICE void tma_load_spread(uint32_t to, const CUtensorMap *map, uint32_t barrier,
+                                int head, int row, uint64_t policy)
+{
+#pragma unroll
+    for (int i = 0; i < D / 64; i++)
+        asm volatile(
+            "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::"
+            "complete_tx::bytes.L2::cache_hint [%0], [%1, {%3,%4,%5,%6,%7}], [%2], "
+            "%8;" ::"r"(to + (uint32_t)(i * SPREAD_ROWS * 128)),
+            "l"(map), "r"(barrier), "r"(i * 64), "r"(head), "r"(row & 1), "r"(0),
+            "r"(row >> 1), "l"(policy)
+            : "memory");
+}
+
 /* `bytes` from `from` on into L2; both multiples of 16. */
 SPS_DEVICE void prefetch_bulk(const void *from, uint32_t bytes)
 {

@@ -56,6 +56,26 @@ typedef CUresult encode(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
                         const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
                         CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
+/* A map of `rank` dimensions, innermost first, with slabs of 64 columns. */
+static enum sps_status make_map(struct sps_device *dev, CUtensorMap *map, const void *x,
+                                CUtensorMapDataType type, int rank,
+                                const cuuint64_t *size, const cuuint64_t *stride,
+                                const cuuint32_t *box)
+{
+    cuuint32_t step[5] = {1, 1, 1, 1, 1};
+
+    CUresult result = ((encode *)cuda_state_of(dev)->encode)(
+        map, type, (cuuint32_t)rank, (void *)x, size, stride, box, step,
+        CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (result != CUDA_SUCCESS)
+        return sps_fail(SPS_EDEVICE,
+                        "cuda: no tensor map of %lld heads of %lld in boxes of %u heads "
+                        "(driver error %d)",
+                        (long long)size[1], (long long)size[0], box[1], (int)result);
+    return SPS_OK;
+}
+
 enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, const void *x,
                                   enum sps_dtype dtype, int64_t rows, int64_t heads,
                                   int64_t d, int box_heads, int box_rows)
@@ -63,22 +83,24 @@ enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, cons
     cuuint64_t size[3] = {(cuuint64_t)d, (cuuint64_t)heads, (cuuint64_t)rows};
     cuuint64_t stride[2] = {(cuuint64_t)d * 2, (cuuint64_t)(heads * d) * 2};
     cuuint32_t box[3] = {64, (cuuint32_t)box_heads, (cuuint32_t)box_rows};
-    cuuint32_t step[3] = {1, 1, 1};
 
-    CUresult result = ((encode *)cuda_state_of(dev)->encode)(
-        map,
-        dtype == SPS_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
-                          : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
-        3, (void *)x, size, stride, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
-        CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-        CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    if (result != CUDA_SUCCESS)
-        return sps_fail(SPS_EDEVICE,
-                        "cuda: no tensor map for [%lld,%lld,%lld] in boxes of %d x %d "
-                        "(driver error %d)",
-                        (long long)rows, (long long)heads, (long long)d, box_rows,
-                        box_heads, (int)result);
-    return SPS_OK;
+    return make_map(dev, map, x,
+                    dtype == SPS_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+                                      : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+                    3, size, stride, box);
+}
+
+enum sps_status sps_sm90_map_spread(struct sps_device *dev, CUtensorMap *map,
+                                    const void *x, int64_t rows, int64_t heads, int64_t d)
+{
+    cuuint64_t row = (cuuint64_t)(heads * d) * 2;
+    /* e from 0 or 1 on, q, n: a box may begin at any row */
+    cuuint64_t size[5] = {(cuuint64_t)d, (cuuint64_t)heads, 3, 4,
+                          (cuuint64_t)(rows + SPREAD_ROWS) / 2};
+    cuuint64_t stride[4] = {(cuuint64_t)d * 2, row, 32 * row, 2 * row};
+    cuuint32_t box[5] = {64, 1, 2, 4, SPREAD_ROWS / 8};
+
+    return make_map(dev, map, x, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 5, size, stride, box);
 }
 
 struct tile_counter sps_sm90_counter(struct sps_device *dev)

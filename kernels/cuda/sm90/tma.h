@@ -34,6 +34,15 @@ enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, cons
                                   enum sps_dtype dtype, int64_t rows, int64_t heads,
                                   int64_t d, int box_heads, int box_rows);
 
+/* Map of fp16 x[rows,heads,d] with boxes of SPREAD_ROWS rows of one head, in the order in
+ * which a thread of the four that share an accumulator's row has keys side by side: row
+ * 8 n + 2 q + e of a box is row 32 q + 2 n + e from its first on.  x goes on for
+ * SPREAD_ROWS rows more, of any numbers.  Coordinates: tma_load_spread(). */
+enum { SPREAD_ROWS = 128 };
+enum sps_status sps_sm90_map_spread(struct sps_device *dev, CUtensorMap *map,
+                                    const void *x, int64_t rows, int64_t heads,
+                                    int64_t d);
+
 /* The counter that the next launch of the stream draws its tiles from. */
 struct tile_counter sps_sm90_counter(struct sps_device *dev);
 
