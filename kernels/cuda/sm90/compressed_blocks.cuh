@@ -36,10 +36,9 @@ enum { STRIDES_A_BLOCK = 4, TILE_WARPS = COMPRESSED90_ROWS / 16 };
 enum { BASE_REACH = 100 };
 
 /* The sums of a row of a warp, `tiles` tiles before `to`, times `by`; q: one of four
- * lanes that do it together, which stored them. */
+ * lanes that do it together. */
 SPS_DEVICE void rescale_sums(struct block_sums *to, int tiles, int row, int q, float by)
 {
-    __syncwarp(15u << (threadIdx.x & 28));
 #pragma unroll 1
     for (int tile = 1; tile <= tiles; tile++) {
         float *x = to[-tile * TILE_WARPS].x[row] + 8 * q;
@@ -63,13 +62,17 @@ SPS_DEVICE void store_sums(const float (&s)[COMPRESSED90_KEYS / 2], const float 
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         float base = rows[8 * i].base, carry = q == 0 ? rows[8 * i].carry : 0;
-        if (m[i] - base > BASE_REACH) {
-            float less = exp2_fast(base - m[i]);
-            rescale_sums(to, tile, lane / 4 + 8 * i, q, less);
-            carry *= less;
-            base = m[i];
-            if (q == 0)
-                rows[8 * i].base = base;
+        bool beyond = m[i] - base > BASE_REACH;
+        if (__any_sync(~0u, beyond)) {
+            __syncwarp(); /* all lanes have read the base, and stored their sums */
+            if (beyond) {
+                float less = exp2_fast(base - m[i]);
+                rescale_sums(to, tile, lane / 4 + 8 * i, q, less);
+                carry *= less;
+                base = m[i];
+                if (q == 0)
+                    rows[8 * i].base = base;
+            }
         }
         float by = exp2_fast(m[i] - base), last = s[61 + 2 * i] * by,
               given = __shfl_sync(~0u, last, quad | ((q + 3) & 3)),
