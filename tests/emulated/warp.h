@@ -113,6 +113,22 @@ static float warp_float(uint32_t bits)
     return x;
 }
 
+/* What lane `from` gives. */
+static uint32_t warp_shuffle(uint32_t own, int from)
+{
+    return warp_exchange(own)[from];
+}
+
+static int warp_shuffle(int own, int from)
+{
+    return (int)warp_exchange((uint32_t)own)[from];
+}
+
+static float warp_shuffle(float own, int from)
+{
+    return warp_float(warp_exchange(warp_bits(own))[from]);
+}
+
 static void warp_least(unsigned long long *at, unsigned long long x)
 {
     *at = x < *at ? x : *at;
@@ -123,9 +139,10 @@ struct warp_thread {
 };
 
 #define threadIdx                       (warp_thread{warp.running})
-#define __shfl_sync(mask, own, from)    (warp_exchange(own)[from])
-#define __shfl_xor_sync(mask, own, bit) (warp_exchange(own)[warp.running ^ (bit)])
+#define __shfl_sync(mask, own, from)    warp_shuffle(own, from)
+#define __shfl_xor_sync(mask, own, bit) warp_shuffle(own, warp.running ^ (bit))
 #define __ballot_sync(mask, own)        warp_ballot(own)
+#define __any_sync(mask, own)           (warp_ballot(own) != 0)
 #define __syncwarp()                    ((void)warp_exchange(0))
 #define __reduce_add_sync(mask, own)                                                     \
     ((int)warp_fold((uint32_t)(own), [](uint32_t a, uint32_t b) { return a + b; }))

@@ -3,11 +3,11 @@
 #ifndef SPS_KERNELS_CUDA_SM90_COMPRESSED_H
 #define SPS_KERNELS_CUDA_SM90_COMPRESSED_H
 
+#include "kernels/cuda/sm90/block_sums.h"
 #include "kernels/cuda/sm90/tma.h"
 #include "kernels/cuda/topk.cuh"
 
-/* Rows of queries a CTA holds; keys a step. */
-enum { COMPRESSED90_ROWS = 192, COMPRESSED90_KEYS = SPREAD_ROWS };
+static_assert(COMPRESSED90_KEYS == SPREAD_ROWS, "a tile of keys is a box");
 
 /* Where a launch reads: boxes of queries (`box` tokens each), of keys and of values
  * (spread, tma.h); the tile counter. */
@@ -15,12 +15,6 @@ struct compressed90_maps {
     CUtensorMap q, high, low, v;
     struct tile_counter counter;
     int box;
-};
-
-/* A warp's 16 rows against one tile of keys: p, undivided, summed over blocks
- * (compressed_blocks.cuh). */
-struct block_sums {
-    float x[16][COMPRESSED90_KEYS / 4];
 };
 
 /* One launch: `attend` as for compressed keys in terms, `choose` with the window and

@@ -11,18 +11,17 @@
 
 #include <limits.h>
 
-#include "kernels/cuda/sm90/compressed.h"
+#include "kernels/cuda/sm90/block_sums.h"
 #include "kernels/cuda/sm90/hopper.cuh"
 #include "kernels/cuda/sm90/softmax.cuh"
 
-/* What shared memory keeps of a row. */
-struct __align__(8) row_state
-{
+/* What shared memory keeps of a row.  Its sums of blocks are relative to exp2(base) and
+ * are multiplied by w in the end; each of its four lanes has a carry of its own. */
+struct row_state {
     float c;  /* from products of scaled terms to base-2 logits */
     int seen; /* compressed keys */
-    /* its sums of blocks: relative to exp2(base), multiplied by w in the end; the last
-     * key of the tile before */
-    float base, carry, w;
+    float base, w;
+    float carry[4]; /* the first: the last key of the tile before */
 };
 
 #ifdef SPS_SM90A
@@ -35,8 +34,8 @@ enum { STRIDES_A_BLOCK = 4, TILE_WARPS = COMPRESSED90_ROWS / 16 };
  * within float's range. */
 enum { BASE_REACH = 100 };
 
-/* The sums of a row of a warp, `tiles` tiles before `to`, times `by`; q: one of four
- * lanes that do it together. */
+/* The sums of a row of a warp, `tiles` tiles before `to`, times the square of `by`; q:
+ * one of four lanes that do it together. */
 SPS_DEVICE void rescale_sums(struct block_sums *to, int tiles, int row, int q, float by)
 {
 #pragma unroll 1
@@ -44,7 +43,7 @@ SPS_DEVICE void rescale_sums(struct block_sums *to, int tiles, int row, int q, f
         float *x = to[-tile * TILE_WARPS].x[row] + 8 * q;
 #pragma unroll 1
         for (int k = 0; k < 8; k++)
-            x[k] *= by;
+            x[k] = x[k] * by * by;
     }
 }
 
@@ -61,14 +60,15 @@ SPS_DEVICE void store_sums(const float (&s)[COMPRESSED90_KEYS / 2], const float 
 
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        float base = rows[8 * i].base, carry = q == 0 ? rows[8 * i].carry : 0;
+        float base = rows[8 * i].base, carry = rows[8 * i].carry[q];
         bool beyond = m[i] - base > BASE_REACH;
         if (__any_sync(~0u, beyond)) {
             __syncwarp(); /* all lanes have read the base, and stored their sums */
             if (beyond) {
-                float less = exp2_fast(base - m[i]);
-                rescale_sums(to, tile, lane / 4 + 8 * i, q, less);
-                carry *= less;
+                /* in two steps: sums may be 2^BASE_REACH, and their product count */
+                float half = exp2_fast(.5f * (base - m[i]));
+                rescale_sums(to, tile, lane / 4 + 8 * i, q, half);
+                carry = carry * half * half;
                 base = m[i];
                 if (q == 0)
                     rows[8 * i].base = base;
@@ -77,8 +77,7 @@ SPS_DEVICE void store_sums(const float (&s)[COMPRESSED90_KEYS / 2], const float 
         float by = exp2_fast(m[i] - base), last = s[61 + 2 * i] * by,
               given = __shfl_sync(~0u, last, quad | ((q + 3) & 3)),
               past = q == 0 ? carry : given;
-        if (q == 0)
-            rows[8 * i].carry = given;
+        rows[8 * i].carry[q] = given;
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             float y[4];
@@ -104,7 +103,7 @@ SPS_DEVICE void store_carry(const struct row_state *rows, struct block_sums *to)
         return;
 #pragma unroll
     for (int i = 0; i < 2; i++)
-        *(float4 *)to->x[lane / 4 + 8 * i] = make_float4(rows[8 * i].carry, 0, 0, 0);
+        *(float4 *)to->x[lane / 4 + 8 * i] = make_float4(rows[8 * i].carry[0], 0, 0, 0);
 }
 
 /* Who a warp's 16 rows belong to: tokens of 1 << lg rows, or a part of one token. */

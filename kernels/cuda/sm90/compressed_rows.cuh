@@ -5,6 +5,7 @@
 #define SPS_KERNELS_CUDA_SM90_COMPRESSED_ROWS_CUH
 
 #include "kernels/cuda/score_tile.cuh"
+#include "kernels/cuda/sm90/compressed.h"
 #include "kernels/cuda/sm90/compressed_blocks.cuh"
 #include "kernels/cuda/sm90/terms.cuh"
 #include "kernels/cuda/sm90/topk_stored.cuh"
@@ -58,7 +59,7 @@ SPS_DEVICE struct row_view view_pair(const struct attend_args *a,
         view.least = view.least < seen ? view.least : seen;
         float c = logit_scale(a->c, term_unscale(*a->k_top) * unscale[r]);
         if ((threadIdx.x & 3) == 0)
-            view.state[8 * i] = {c, seen, NO_BASE, 0, 0};
+            view.state[8 * i] = {c, seen, NO_BASE, 0, {0, 0, 0, 0}};
     }
     view.least = __reduce_min_sync(~0u, view.least);
     return view;
