@@ -1,7 +1,7 @@
 # time-length.gp - time against length: full attention, NSA and MoBA beside their best peers.
 #
 # usage: gnuplot -e "dir='docs/benchmarks/FOLDER'" docs/benchmarks/time-length.gp > OUT.svg
-# Reads dir/forward/results.csv (sparsescope) and dir/peers.csv (peers.py).
+# Reads dir/forward/results.csv, dir/nsa/results.csv (sparsescope) and dir/peers.csv (peers.py).
 set terminal svg size 860,430 font 'Helvetica,12' background 'white'
 set datafile separator comma
 set datafile missing NaN
@@ -15,6 +15,7 @@ set grid y lc rgb '#dddddd'
 set border 3
 set tics nomirror
 ours = dir.'/forward/results.csv'
+nsa = dir.'/nsa/results.csv'
 theirs = dir.'/peers.csv'
 
 of(heads, label) = column('h') == heads && strcol('label') eq label ? \
@@ -31,8 +32,8 @@ plot theirs using 's':(by(64,'flash','full','','')) with linespoints lc rgb '#bb
      theirs using 's':(by(64,'cudnn','full','','')) with linespoints lc rgb '#777777' pt 4 title 'full, cuDNN', \
      ours using 's':(of(64,'full')) with linespoints lw 2 lc rgb '#000000' pt 5 title 'full, sparsescope', \
      theirs using 's':(by(64,'fla nsa','whole','64','16')) with linespoints lc rgb '#f0a060' pt 6 title 'NSA, fla (easier: l = u = 64)', \
-     ours using 's':(of(64,'nsa gate=equal')) with linespoints lw 2 lc rgb '#d04000' pt 5 title 'NSA, sparsescope', \
-     ours using 's':(of(64,'nsa gate=equal keep=input')) with linespoints lw 1 lc rgb '#d04000' pt 4 title 'NSA, keys rounded once'
+     nsa using 's':(of(64,'nsa gate=equal')) with linespoints lw 2 lc rgb '#d04000' pt 5 title 'NSA, sparsescope', \
+     nsa using 's':(of(64,'nsa gate=equal keep=input')) with linespoints lw 1 lc rgb '#d04000' pt 4 title 'NSA, keys rounded once'
 set title '16 query and key/value heads, d 128'
 unset ylabel
 set yrange [0.2:160]
