@@ -14,7 +14,7 @@ struct job {
     const float *k_cmp, *v_cmp;
     const struct sps_compression *by;
     int64_t block, columns, chunk; /* columns: compressed keys of the longest sequence */
-    size_t fused;         /* bytes of scores of the Hopper kernel; 0: portable kernels */
+    size_t fused;         /* bytes of scratch of the Hopper kernel; 0: portable kernels */
     void *high, *low, *v; /* two terms of k, one of v (terms.cuh) */
     uint32_t *top;        /* of k and of v */
     float *sums, *lse;

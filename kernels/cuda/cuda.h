@@ -29,6 +29,7 @@ struct cuda_state {
     int64_t *fault_host, *fault; /* place of the first bad number; -1: none */
     int64_t fault_heads;         /* heads of the choice to be asked about; 0: none */
     bool portable;               /* no sm90/ kernels */
+    bool spreads;                /* maps of sps_sm90_map_spread() can be made */
     unsigned *counter;           /* of tiles handed out since open (sm90/) */
     unsigned drawn;              /* what it will be when all launches have run */
     void *encode;                /* the driver's tensor map encoder (sm90/) */

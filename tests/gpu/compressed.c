@@ -160,7 +160,8 @@ void check_nsa(struct problem *p, int64_t l, int64_t u, int64_t block, int64_t c
 /* ---- many blocks kept ---- */
 
 /* More blocks kept than a warp has lanes, of more visible ones than are chosen in
- * registers (256); from sums of p, and from block scores made at once (blocks of 64). */
+ * registers (256); from sums of p, and from block scores made at once (blocks of 64), by
+ * up to four warps a token; and more tiles of rows than two for each multiprocessor. */
 void check_long_lists(void)
 {
     static const struct spec specs[] = {
@@ -169,6 +170,9 @@ void check_long_lists(void)
         {"257 blocks of 64", ONE(20, 16400), 8, 2, 64, 64, SPS_BF16, .block = 64},
         {"266 blocks of 64", ONE(30, 17000), 8, 2, 64, 64, SPS_F16, .block = 64},
         {"266 blocks, G 16", ONE(30, 17000), 32, 2, 64, 64, SPS_BF16, .block = 64},
+        {"522 blocks, G 20", ONE(9, 33400), 40, 2, 64, 64, SPS_BF16, .block = 64},
+        {"1560 blocks, G 64", ONE(5, 99840), 64, 1, 64, 64, SPS_BF16, .block = 64},
+        {"267 tiles of rows", ONE(3200, 3200), 16, 1, 64, 64, SPS_BF16, .block = 64},
     };
     struct problem p;
     int64_t cu[5];
@@ -185,12 +189,13 @@ void check_long_lists(void)
 
 /* ---- scores that lie close ---- */
 
-enum closeness { EQUAL, NEAR, WIDE, ROUNDED, GROWING };
+enum closeness { EQUAL, NEAR, SPIKE, WIDE, ROUNDED, GROWING };
 
 /* Compressed keys of four rows over and over: all alike, or apart by 2^-13 of themselves,
- * which an fp16 term drops; or free ones, some columns and some rows large, as they are
- * or rounded to the type of the input; or free ones that grow by 2^8, so that logits pass
- * all that came before by 2^100, again and again. */
+ * which an fp16 term drops, or alike but for one that is far larger; or free ones, some
+ * columns and some rows large, as they are or rounded to the type of the input; or free
+ * ones that grow by 2^8, so that logits pass all that came before by 2^100, again and
+ * again. */
 static void close_keys(struct problem *p, const int64_t *cu, enum closeness kind,
                        float *k)
 {
@@ -208,7 +213,9 @@ static void close_keys(struct problem *p, const int64_t *cu, enum closeness kind
             else if (kind >= WIDE)
                 k[j] *= (j % d % 61 == 5 ? 8.f : .25f) * (j / row % 37 == 9 ? 4.f : 1.f);
             else
-                k[j] = kind == EQUAL ? like : like * (1 + 0x1p-13f * k[j]);
+                k[j] = kind == EQUAL  ? like
+                       : kind == NEAR ? like * (1 + 0x1p-13f * k[j])
+                                      : like * (j / row - cu[i] == 150 ? 40 : 1);
         }
     if (kind == ROUNDED)
         sps_round_f32(k, m * row, p->spec.dtype);
@@ -238,8 +245,9 @@ static double tie_width(struct problem *p, const float *k, int64_t keys)
  * recent, to the block. */
 static void check_close(const struct spec *spec, int64_t l, enum closeness kind)
 {
-    static const char *const names[] = {"equal blocks", "near blocks", "wide keys",
-                                        "wide keys, rounded", "growing keys"};
+    static const char *const names[] = {"equal blocks",          "near blocks",
+                                        "equal blocks, a spike", "wide keys",
+                                        "wide keys, rounded",    "growing keys"};
     struct problem p;
     struct branch b;
     int64_t cu[5];

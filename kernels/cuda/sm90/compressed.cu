@@ -27,6 +27,7 @@ static int slots_of(int lg)
     return COMPRESSED90_ROWS >> (lg < 4 ? lg : 4);
 }
 
+/* Keys of whole tiles. */
 static int64_t padded(int64_t keys)
 {
     return (keys + COMPRESSED90_KEYS - 1) / COMPRESSED90_KEYS * COMPRESSED90_KEYS;
@@ -47,7 +48,8 @@ static void divide(const struct sps_shape *shape, const struct sps_compression *
 
     a->slots = slots_of(log_rows(shape->h / shape->g));
     a->scores = blocks ? 0 : (int)padded(keys);
-    a->columns = a->scores + padded(sps_shape_blocks(shape, block));
+    a->columns = a->scores + (sps_shape_blocks(shape, block) + TILE_BLOCKS - 1) /
+                                 TILE_BLOCKS * TILE_BLOCKS;
     a->tiles = blocks ? padded(keys) / COMPRESSED90_KEYS + 1 : 0;
 }
 
@@ -66,12 +68,12 @@ size_t sps_sm90_compressed_bytes(struct sps_device *dev, const struct sps_shape 
                  shape->dv <= 128 && group <= 64 && keys > 0 && shape->scale > 0;
     struct compressed90_args a;
 
-    if (!suits || !sps_sm90_takes(dev, shape))
+    if (!suits || !sps_sm90_takes(dev, shape) || !cuda_state_of(dev)->spreads)
         return 0;
     divide(shape, by, block, keys, &a);
-    size_t bytes = row_bytes(dev, &a) + (size_t)(ctas_of(dev) * a.tiles) *
-                                            (COMPRESSED90_ROWS / 16) * sizeof *a.sums;
-    return bytes <= sps_cuda_work_limit(dev) ? bytes : 0;
+    size_t bytes = row_bytes(dev, &a) +
+                   (size_t)(ctas_of(dev) * a.tiles) * TILE_WARPS * sizeof *a.sums;
+    return bytes <= sps_cuda_work_limit(dev) / 2 ? bytes : 0; /* terms take the rest */
 }
 
 static enum sps_status map(struct sps_device *dev, const struct sps_shape *shape,

@@ -41,9 +41,9 @@ SPS_DEVICE int compressed90_steps(const struct geometry *at, const struct row_ti
 }
 
 #ifdef SPS_SM90A
-/* Tile drawn as number `number`, the longest being 0: CTAs begin with tiles of all
- * lengths, for those that begin with like ones empty their scratch at the same time ever
- * after; then the longest of the rest is next. */
+/* Which of `total` tiles is drawn as number `number`: CTAs begin with tiles from all over
+ * the list, hence of all lengths, for those that begin with like ones empty their scratch
+ * at the same time ever after; then the rest go in order. */
 SPS_DEVICE int mixed_tile(int number, int total)
 {
     int ctas = (int)gridDim.x, step = total / ctas, rest = number - ctas;
@@ -129,11 +129,11 @@ SPS_DEVICE struct warp_tokens tokens_of(const struct compressed90_args *a,
     return tokens;
 }
 
-/* Scores of the warp's tokens to its own rows of a->rows, from the sums of the CTA. */
+/* Scores of the warp's tokens to the CTA's `rows`, from its sums. */
 SPS_DEVICE void score_blocks(const struct compressed90_args *a, int warp,
                              const struct row_view *view, struct row_state *states,
                              const struct block_sums *sums,
-                             const struct warp_tokens *tokens, float *own)
+                             const struct warp_tokens *tokens, float *rows)
 {
     const struct attend_args *at = &a->attend;
 
@@ -143,10 +143,7 @@ SPS_DEVICE void score_blocks(const struct compressed90_args *a, int warp,
             state->w = exp2_fast(state->base - view->m[i]) * view->w[i];
         }
     sync_tokens(at->lg, warp);
-    if (at->p < 4)
-        merge_sums<1, 8>(sums, states, warp, at->lg, at->p, tokens, a->columns, own);
-    else
-        merge_sums<8, 4>(sums, states, warp, at->lg, at->p, tokens, a->columns, own);
+    write_scores(sums, states, warp, at->lg, at->p, tokens, a->columns, rows);
 }
 
 template <typename T, typename S, int D, int BN>
@@ -159,8 +156,7 @@ SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
     uint32_t shared = shared_address(memory), q = warp_uniform(shared + wg * 64 * 128);
     int steps = compressed90_steps<BN>(&at->at, tile), warp = warp_index() - 4,
         lg = at->lg;
-    float *rows = a->rows + blockIdx.x * a->slots * a->columns,
-          *own = rows + (lg > 4 ? warp : warp * 16 >> lg) * a->columns;
+    float *rows = a->rows + blockIdx.x * a->slots * a->columns;
     struct block_sums *sums = a->sums + blockIdx.x * a->tiles * TILE_WARPS;
 
     scale_query_rows<T, D, S::rows>(memory, wg, (float *)(memory + S::unscale));
@@ -175,10 +171,10 @@ SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
     struct warp_tokens tokens = tokens_of(a, tile, warp);
     if constexpr (S::blocks)
         score_blocks(a, warp, &view, (struct row_state *)(memory + S::states), sums,
-                     &tokens, own);
+                     &tokens, rows);
     sync_tokens(lg, warp);
-    if (lg <= 4 || (warp & ((1 << (lg - 4)) - 1)) == 0)
-        choose_rows<S::blocks>(a, tile, &tokens, own,
+    if (lg <= 4 || score_slot(warp, lg) == warp) /* one warp chooses for a token */
+        choose_rows<S::blocks>(a, tile, &tokens, rows + score_slot(warp, lg) * a->columns,
                                (struct few_keys *)(memory + S::few) + warp);
 }
 #endif

@@ -7,7 +7,7 @@
 #include "kernels/cuda/sm90/tma.h"
 #include "kernels/cuda/topk.cuh"
 
-static_assert(COMPRESSED90_KEYS == SPREAD_ROWS, "a tile of keys is a box");
+static_assert((int)COMPRESSED90_KEYS == (int)SPREAD_ROWS, "a tile of keys is a box");
 
 /* Where a launch reads: boxes of queries (`box` tokens each), of keys and of values
  * (spread, tma.h); the tile counter. */
@@ -25,9 +25,9 @@ struct compressed90_args {
     struct attend_args attend;
     struct topk_args choose;
     int slots, scores;
-    int64_t columns, tiles;
+    int64_t columns, tiles;  /* tiles of keys, and one for the block after the last */
     float *rows;             /* [CTAs, slots, columns] */
-    struct block_sums *sums; /* [CTAs, tiles, 12]; tiles 0: sums of p in `rows` instead */
+    struct block_sums *sums; /* [CTAs, tiles, TILE_WARPS]; tiles 0: sums of p in `rows` */
 };
 
 /* Scratch of args.sums and args.rows, for sequences of at most `keys` compressed keys; 0:

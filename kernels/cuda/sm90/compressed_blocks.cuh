@@ -5,30 +5,32 @@
  *
  * What p is divided by is known at the end only: until then each head's sums are set
  * aside undivided.  Then they are weighed and added over the heads.
+ *
+ * Equal keys give equal scores to the bit unless a row's maximum moved between them: p is
+ * rounded relative to the maximum that stands.
  */
 #ifndef SPS_KERNELS_CUDA_SM90_COMPRESSED_BLOCKS_CUH
 #define SPS_KERNELS_CUDA_SM90_COMPRESSED_BLOCKS_CUH
 
-#include <limits.h>
+#include <float.h>
 
+#include "kernels/cuda/geometry.cuh"
 #include "kernels/cuda/sm90/block_sums.h"
 #include "kernels/cuda/sm90/hopper.cuh"
-#include "kernels/cuda/sm90/softmax.cuh"
 
 /* What shared memory keeps of a row.  Its sums of blocks are relative to exp2(base) and
- * are multiplied by w in the end; each of its four lanes has a carry of its own. */
+ * are multiplied by w in the end. */
 struct row_state {
     float c;  /* from products of scaled terms to base-2 logits */
     int seen; /* compressed keys */
     float base, w;
-    float carry[4]; /* the first: the last key of the tile before */
+    float
+        carry[4]; /* a lane each; of the first, the last key of the tile before counts */
 };
 
 #ifdef SPS_SM90A
-enum { STRIDES_A_BLOCK = 4, TILE_WARPS = COMPRESSED90_ROWS / 16 };
-
-/* A base below any logit. */
-#define NO_BASE -0x1p100f
+/* A base that any logit passes. */
+#define NO_BASE (-FLT_MAX)
 
 /* How far a row's maximum may grow above the base: sums of p below 2^LAZY each stay
  * within float's range. */
@@ -48,8 +50,7 @@ SPS_DEVICE void rescale_sums(struct block_sums *to, int tiles, int row, int q, f
 }
 
 /* Of the four lanes that share a row, lane q has 32 keys (tma.h), blocks 8 q to 8 q + 7.
- * The last key counts for the block after too: it is passed on.  Sums stand in block_sums
- * first the four of each lane, then the other four.
+ * The last key counts for the block after too: it is passed on.
  *
  * Set the sums of a tile aside: s is p relative to exp2(m); rows: the first of the
  * thread's. */
@@ -112,8 +113,6 @@ struct warp_tokens {
     int sees, blocks; /* compressed keys and blocks of this lane's token, 0: none */
 };
 
-enum { TILE_BLOCKS = COMPRESSED90_KEYS / STRIDES_A_BLOCK };
-
 /* Four tiles of one token, eight lanes a tile, four blocks a lane. */
 struct merge_item {
     const float4 *sums; /* the lane's, of the token's first row */
@@ -168,7 +167,8 @@ SPS_DEVICE void merge_rows(const struct merge_item (&item)[N],
 }
 
 /* Write scores[token][columns] of a warp's tokens from the sums of p rows a token, ROWS
- * of N items at a time; rows: of the CTA.  Warps that share a token share its blocks. */
+ * of N items at a time; rows: of the CTA.  Warps that share a token share its blocks, and
+ * write them to the one row of scores. */
 template <int ROWS, int N>
 SPS_DEVICE void merge_sums(const struct block_sums *sums, const struct row_state *rows,
                            int warp, int lg, int p, const struct warp_tokens *tokens,
@@ -204,6 +204,26 @@ SPS_DEVICE void merge_sums(const struct block_sums *sums, const struct row_state
                     make_float4(block_score(y[k].x), block_score(y[k].y),
                                 block_score(y[k].z), block_score(y[k].w));
     }
+}
+
+/* The row of scores of a warp's first token; warps that share a token share its row, that
+ * of the first of them. */
+SPS_DEVICE int score_slot(int warp, int lg)
+{
+    return lg > 4 ? warp & -(1 << (lg - 4)) : warp * 16 >> lg;
+}
+
+/* Scores of a warp's tokens to scores[slot][columns] of the CTA; tokens have p rows of
+ * 1 << lg. */
+SPS_DEVICE void write_scores(const struct block_sums *sums, const struct row_state *rows,
+                             int warp, int lg, int p, const struct warp_tokens *tokens,
+                             int64_t columns, float *scores)
+{
+    scores += score_slot(warp, lg) * columns;
+    if (p < 4)
+        merge_sums<1, 8>(sums, rows, warp, lg, p, tokens, columns, scores);
+    else
+        merge_sums<8, 4>(sums, rows, warp, lg, p, tokens, columns, scores);
 }
 #endif
 

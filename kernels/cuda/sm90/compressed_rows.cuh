@@ -4,9 +4,12 @@
 #ifndef SPS_KERNELS_CUDA_SM90_COMPRESSED_ROWS_CUH
 #define SPS_KERNELS_CUDA_SM90_COMPRESSED_ROWS_CUH
 
+#include <limits.h>
+
 #include "kernels/cuda/score_tile.cuh"
 #include "kernels/cuda/sm90/compressed.h"
 #include "kernels/cuda/sm90/compressed_blocks.cuh"
+#include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/terms.cuh"
 #include "kernels/cuda/sm90/topk_stored.cuh"
 

@@ -29,9 +29,74 @@ static enum sps_status look_for_bodies(struct cuda_state *state, bool *found)
     return SPS_OK;
 }
 
+typedef CUresult encode(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
+                        const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
+                        const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
+                        CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+
+/* A map of `rank` dimensions, innermost first, with slabs of 64 columns. */
+static CUresult make_map(const struct cuda_state *state, CUtensorMap *map, const void *x,
+                         CUtensorMapDataType type, int rank, const cuuint64_t *size,
+                         const cuuint64_t *stride, const cuuint32_t *box)
+{
+    cuuint32_t step[5] = {1, 1, 1, 1, 1};
+
+    return ((encode *)state->encode)(
+        map, type, (cuuint32_t)rank, (void *)x, size, stride, box, step,
+        CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+}
+
+static CUresult make_spread(const struct cuda_state *state, CUtensorMap *map,
+                            const void *x, int64_t rows, int64_t heads, int64_t d)
+{
+    cuuint64_t row = (cuuint64_t)(heads * d) * 2;
+    /* e from 0 or 1 on, q, n: a box may begin at any row */
+    cuuint64_t size[5] = {(cuuint64_t)d, (cuuint64_t)heads, 3, 4,
+                          (cuuint64_t)(rows + SPREAD_ROWS) / 2};
+    cuuint64_t stride[4] = {(cuuint64_t)d * 2, row, 32 * row, 2 * row};
+    cuuint32_t box[5] = {64, 1, 2, 4, SPREAD_ROWS / 8};
+
+    return make_map(state, map, x, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 5, size, stride, box);
+}
+
+static enum sps_status check_map(CUresult result, int64_t rows, int64_t heads, int64_t d,
+                                 int box_rows)
+{
+    if (result == CUDA_SUCCESS)
+        return SPS_OK;
+    return sps_fail(SPS_EDEVICE,
+                    "cuda: no tensor map for [%lld,%lld,%lld] in boxes of %d rows "
+                    "(driver error %d)",
+                    (long long)rows, (long long)heads, (long long)d, box_rows,
+                    (int)result);
+}
+
+enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, const void *x,
+                                  enum sps_dtype dtype, int64_t rows, int64_t heads,
+                                  int64_t d, int box_heads, int box_rows)
+{
+    cuuint64_t size[3] = {(cuuint64_t)d, (cuuint64_t)heads, (cuuint64_t)rows};
+    cuuint64_t stride[2] = {(cuuint64_t)d * 2, (cuuint64_t)(heads * d) * 2};
+    cuuint32_t box[3] = {64, (cuuint32_t)box_heads, (cuuint32_t)box_rows};
+    CUtensorMapDataType type = dtype == SPS_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+                                                 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+
+    return check_map(make_map(cuda_state_of(dev), map, x, type, 3, size, stride, box),
+                     rows, heads, d, box_rows);
+}
+
+enum sps_status sps_sm90_map_spread(struct sps_device *dev, CUtensorMap *map,
+                                    const void *x, int64_t rows, int64_t heads, int64_t d)
+{
+    return check_map(make_spread(cuda_state_of(dev), map, x, rows, heads, d), rows, heads,
+                     d, SPREAD_ROWS);
+}
+
 enum sps_status sps_sm90_open(struct cuda_state *state)
 {
     cudaDriverEntryPointQueryResult found;
+    CUtensorMap map;
     bool bodies;
 
     if (state->prop.major != 9 || state->prop.minor != 0)
@@ -48,59 +113,9 @@ enum sps_status sps_sm90_open(struct cuda_state *state)
                                      cudaEnableDefault, &found));
 #endif
     state->portable = !bodies || found != cudaDriverEntryPointSuccess;
+    state->spreads = !state->portable && make_spread(state, &map, state->counter,
+                                                     SPREAD_ROWS, 1, 64) == CUDA_SUCCESS;
     return SPS_OK;
-}
-
-typedef CUresult encode(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
-                        const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
-                        const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
-                        CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-
-/* A map of `rank` dimensions, innermost first, with slabs of 64 columns. */
-static enum sps_status make_map(struct sps_device *dev, CUtensorMap *map, const void *x,
-                                CUtensorMapDataType type, int rank,
-                                const cuuint64_t *size, const cuuint64_t *stride,
-                                const cuuint32_t *box)
-{
-    cuuint32_t step[5] = {1, 1, 1, 1, 1};
-
-    CUresult result = ((encode *)cuda_state_of(dev)->encode)(
-        map, type, (cuuint32_t)rank, (void *)x, size, stride, box, step,
-        CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    if (result != CUDA_SUCCESS)
-        return sps_fail(SPS_EDEVICE,
-                        "cuda: no tensor map of %lld heads of %lld in boxes of %u heads "
-                        "(driver error %d)",
-                        (long long)size[1], (long long)size[0], box[1], (int)result);
-    return SPS_OK;
-}
-
-enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, const void *x,
-                                  enum sps_dtype dtype, int64_t rows, int64_t heads,
-                                  int64_t d, int box_heads, int box_rows)
-{
-    cuuint64_t size[3] = {(cuuint64_t)d, (cuuint64_t)heads, (cuuint64_t)rows};
-    cuuint64_t stride[2] = {(cuuint64_t)d * 2, (cuuint64_t)(heads * d) * 2};
-    cuuint32_t box[3] = {64, (cuuint32_t)box_heads, (cuuint32_t)box_rows};
-
-    return make_map(dev, map, x,
-                    dtype == SPS_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
-                                      : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
-                    3, size, stride, box);
-}
-
-enum sps_status sps_sm90_map_spread(struct sps_device *dev, CUtensorMap *map,
-                                    const void *x, int64_t rows, int64_t heads, int64_t d)
-{
-    cuuint64_t row = (cuuint64_t)(heads * d) * 2;
-    /* e from 0 or 1 on, q, n: a box may begin at any row */
-    cuuint64_t size[5] = {(cuuint64_t)d, (cuuint64_t)heads, 3, 4,
-                          (cuuint64_t)(rows + SPREAD_ROWS) / 2};
-    cuuint64_t stride[4] = {(cuuint64_t)d * 2, row, 32 * row, 2 * row};
-    cuuint32_t box[5] = {64, 1, 2, 4, SPREAD_ROWS / 8};
-
-    return make_map(dev, map, x, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 5, size, stride, box);
 }
 
 struct tile_counter sps_sm90_counter(struct sps_device *dev)

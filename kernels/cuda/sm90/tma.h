@@ -12,7 +12,7 @@ struct tile_counter {
 };
 
 /* At open: leaves state->portable unset when the device is of compute capability 9.0 and
- * sm_90a code was built in, and finds what maps need. */
+ * sm_90a code was built in, finds what maps need, and sets state->spreads. */
 enum sps_status sps_sm90_open(struct cuda_state *state);
 
 /* True when this device runs the kernels of this folder. */
@@ -37,7 +37,9 @@ enum sps_status sps_sm90_map_rows(struct sps_device *dev, CUtensorMap *map, cons
 /* Map of fp16 x[rows,heads,d] with boxes of SPREAD_ROWS rows of one head, in the order in
  * which a thread of the four that share an accumulator's row has keys side by side: row
  * 8 n + 2 q + e of a box is row 32 q + 2 n + e from its first on.  x goes on for
- * SPREAD_ROWS rows more, of any numbers.  Coordinates: tma_load_spread(). */
+ * SPREAD_ROWS rows more, of any numbers.  Coordinates: tma_load_spread().  Its strides do
+ * not grow from dimension to dimension; whether the driver takes that is asked at open.
+ */
 enum { SPREAD_ROWS = 128 };
 enum sps_status sps_sm90_map_spread(struct sps_device *dev, CUtensorMap *map,
                                     const void *x, int64_t rows, int64_t heads,
