@@ -122,6 +122,8 @@ static void check_nan_blocks(void)
          .from = 16960},
         {"nan, 266 blocks, G 16", ONE(17000, 17000), 32, 2, 64, 64, SPS_BF16, .block = 64,
          .from = 16960},
+        {"nan, 266 blocks, G 32", ONE(17000, 17000), 64, 2, 64, 64, SPS_F16, .block = 64,
+         .from = 16960},
     };
     struct problem p;
 
