@@ -24,8 +24,7 @@ struct row_state {
     float c;  /* from products of scaled terms to base-2 logits */
     int seen; /* compressed keys */
     float base, w;
-    float
-        carry[4]; /* a lane each; of the first, the last key of the tile before counts */
+    float carry[4]; /* a lane each; the first's: the last key of the tile before */
 };
 
 #ifdef SPS_SM90A
