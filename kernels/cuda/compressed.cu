@@ -17,7 +17,7 @@ struct job {
     size_t fused;         /* bytes of scratch of the Hopper kernel; 0: portable kernels */
     void *high, *low, *v; /* two terms of k, one of v (terms.cuh) */
     uint32_t *top;        /* of k and of v */
-    float *sums, *lse;
+    float *sums, *lse;    /* sums: or the scratch of the Hopper kernel */
     bool fits;
 };
 

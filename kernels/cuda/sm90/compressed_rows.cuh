@@ -189,33 +189,6 @@ SPS_DEVICE float fma_flush(float a, float b, float c)
     return d;
 }
 
-/* Add p = s w over the heads of each token among a warp's rows and hand the sums of BN
- * keys to put(values, which of the thread's two rows, slot).  As in probabilities(), what
- * is below 2^-100 becomes 0. */
-template <int BN, typename P>
-SPS_DEVICE void put_sums(const float (&s)[BN / 2], const float (&w)[2], int lg, int row,
-                         P put)
-{
-    float v[BN / 4];
-
-    if (lg >= 4) {
-#pragma unroll
-        for (int j = 0; j < BN / 4; j++) {
-            const float *x = &s[4 * (j >> 1) + (j & 1)];
-            v[j] = fma_flush(x[2], w[1], fma_flush(x[0], w[0], 0));
-        }
-        put(v, 0, row >> 4);
-        return;
-    }
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-#pragma unroll
-        for (int j = 0; j < BN / 4; j++)
-            v[j] = fma_flush(s[4 * (j >> 1) + 2 * i + (j & 1)], w[i], 0);
-        put(v, i, (row + 8 * i) >> lg);
-    }
-}
-
 /* Sums over a group's heads to the row of a tile's keys. */
 template <int BN> SPS_DEVICE void write_keys(float *v, int lg, float *out)
 {
@@ -227,6 +200,32 @@ template <int BN> SPS_DEVICE void write_keys(float *v, int lg, float *out)
         if (i < count)
             *(float4 *)(out + i) = make_float4(v[i] * P_SCALE, v[i + 1] * P_SCALE,
                                                v[i + 2] * P_SCALE, v[i + 3] * P_SCALE);
+}
+
+/* Add p = s w over the heads of each token among a warp's rows, and write the sums of BN
+ * keys to out[slot][columns].  As in probabilities(), what is below 2^-100 becomes 0. */
+template <int BN>
+SPS_DEVICE void write_sums(const float (&s)[BN / 2], const float (&w)[2], int lg, int row,
+                           float *out, int64_t columns)
+{
+    float v[BN / 4];
+
+    if (lg >= 4) {
+#pragma unroll
+        for (int j = 0; j < BN / 4; j++) {
+            const float *x = &s[4 * (j >> 1) + (j & 1)];
+            v[j] = fma_flush(x[2], w[1], fma_flush(x[0], w[0], 0));
+        }
+        write_keys<BN>(v, lg, out + (row >> 4) * columns);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+#pragma unroll
+        for (int j = 0; j < BN / 4; j++)
+            v[j] = fma_flush(s[4 * (j >> 1) + 2 * i + (j & 1)], w[i], 0);
+        write_keys<BN>(v, lg, out + ((row + 8 * i) >> lg) * columns);
+    }
 }
 
 /* Pass 2: sums of p to rows[slot][columns]; those of keys that a token does not see mean
@@ -246,9 +245,7 @@ SPS_DEVICE void sum_keys(int lg, int steps, uint32_t q, uint32_t shared,
 #pragma unroll
         for (int j = 0; j < BN / 2; j++)
             s[j] = exp2_fast(__fmaf_rn(s[j], c[j >> 1 & 1], -view->m[j >> 1 & 1]));
-        put_sums<BN>(s, w, lg, view->row, [&](float *v, int, int slot) {
-            write_keys<BN>(v, lg, rows + slot * columns + step * BN);
-        });
+        write_sums<BN>(s, w, lg, view->row, rows + step * BN, columns);
     }
 }
 
