@@ -235,19 +235,51 @@ SPS_DEVICE int gather_few(const uint32_t *key, int rounds, int keep, struct few_
     return written;
 }
 
-/* Write the `keep` largest of the `count` <= FEW keys set aside. */
-SPS_DEVICE int choose_few(const struct few_keys *few, int count, int keep, int32_t *out)
+/* How many of the `count` keys set aside go before each of the lane's, i * 32 + lane. */
+template <int HELD>
+SPS_DEVICE void rank_few(const struct few_keys *few, int count,
+                         const uint32_t (&key)[HELD], int (&before)[HELD])
 {
     int lane = threadIdx.x & 31;
-    uint32_t key[FEW / 32];
 
 #pragma unroll
-    for (int i = 0; i < FEW / 32; i++)
+    for (int i = 0; i < HELD; i++)
+        before[i] = 0;
+#pragma unroll 4
+    for (int j = 0; j < count; j++) {
+        uint32_t other = few->key[j];
+#pragma unroll
+        for (int i = 0; i < HELD; i++)
+            before[i] += other > key[i] || (other == key[i] && j > i * 32 + lane);
+    }
+}
+
+/* Write the `keep` largest of the `count` <= HELD * 32 keys set aside. */
+template <int HELD>
+SPS_DEVICE int write_few(const struct few_keys *few, int count, int keep, int32_t *out)
+{
+    int lane = threadIdx.x & 31, before[HELD];
+    struct cut cut = {0, 0, 0, 0};
+    uint32_t key[HELD];
+
+#pragma unroll
+    for (int i = 0; i < HELD; i++)
         key[i] = i * 32 + lane < count ? few->key[i * 32 + lane] : 0;
-    int written = write_cut(
-        find_cut(key, keep), key, [=](int i) { return few->block[i * 32 + lane]; }, out);
+    rank_few(few, count, key, before);
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        bool kept = key[i] > 0 && before[i] < keep;
+        write_taken(&cut, kept, kept ? few->block[i * 32 + lane] : 0, out);
+    }
     __syncwarp();
-    return written;
+    return cut.written;
+}
+
+/* The same of count <= FEW. */
+SPS_DEVICE int choose_few(const struct few_keys *few, int count, int keep, int32_t *out)
+{
+    return count <= 32 ? write_few<1>(few, count, keep, out)
+                       : write_few<FEW / 32>(few, count, keep, out);
 }
 
 /* The first `keep` blocks. */

@@ -50,6 +50,7 @@ struct problem {
     vector<float> m, sum;           /* [ROWS] of online softmax */
     vector<struct block_sums> sums; /* [tiles + 1,TILE_WARPS] */
     struct row_state rows[ROWS];
+    float weights[ROWS];
     vector<float>
         scores; /* [WARPS or tokens,columns]; of tokens of many warps the first's */
     int columns;
@@ -96,7 +97,7 @@ static void make(uint64_t seed, int lg, enum kind kind, struct problem *x)
     x->sums.assign((size_t)(x->tiles + 1) * TILE_WARPS, {});
     x->scores.assign((size_t)std::max<int>(WARPS, tokens_of(x)) * x->columns, NAN);
     for (struct row_state &row : x->rows)
-        row = {1, 0, NO_BASE, 0, {0, 0, 0, 0}};
+        row = {1, 0, NO_BASE, {0, 0, 0, 0}};
 }
 
 /* The row's maximum moves on to tile `tile`, as softmax_rows() moves it. */
@@ -140,8 +141,32 @@ static void merge(void *what)
     struct warp_tokens tokens = {first, count, 0,
                                  lane < count ? blocks_of(x->seen[first + lane]) : 0};
 
-    write_scores(x->sums.data(), x->rows, x->warp, x->lg, x->p, &tokens, x->columns,
+    write_scores(x->sums.data(), x->weights, x->warp, x->lg, x->p, &tokens, x->columns,
                  x->scores.data());
+}
+
+/* The same of a token that begins a warp by sums over its rows, a lane four columns of
+ * every fourth row, a tile at a time. */
+static void add_up(void *what)
+{
+    struct problem *x = (struct problem *)what;
+    int lane = warp.running, token = x->warp * 16 >> x->lg,
+        visible = blocks_of(x->seen[token]);
+    float *scores = x->scores.data() + (size_t)x->warp * x->columns;
+
+    for (int tile = 0; tile * TILE_BLOCKS < visible; tile++) {
+        float4 y = make_float4(0, 0, 0, 0);
+        for (int r = lane / 8; r < x->p; r += 4) {
+            const struct block_sums *sums =
+                &x->sums[(size_t)tile * TILE_WARPS + x->warp + r / 16];
+            const float *four = sums->x[r % 16] + 4 * (lane & 7),
+                        w = x->weights[16 * x->warp + r];
+            y.x += four[0] * w, y.y += four[1] * w;
+            y.z += four[2] * w, y.w += four[3] * w;
+        }
+        float score = block_score(add_rows(y));
+        scores[tile * TILE_BLOCKS + own_block()] = score;
+    }
 }
 
 static void run(struct problem *x)
@@ -154,10 +179,16 @@ static void run(struct problem *x)
             warp_run(store_tile, x);
     }
     for (int row = 0; row < ROWS; row++)
-        x->rows[row].w =
+        x->weights[row] =
             x->sum[row] > 0 ? exp2f(x->rows[row].base - x->m[row]) / x->sum[row] : 0;
-    for (x->warp = 0; x->warp < WARPS; x->warp++)
-        warp_run(merge, x);
+}
+
+/* Scores by every warp, or by those with which tokens of whole warps begin. */
+static void score_all(struct problem *x, void (*body)(void *), int step)
+{
+    x->scores.assign(x->scores.size(), NAN);
+    for (x->warp = 0; x->warp < WARPS; x->warp += step)
+        warp_run(body, x);
 }
 
 /* A row's logits' maximum and what exp2 of them less that adds up to. */
@@ -228,6 +259,11 @@ static void test_scores(void)
             for (uint64_t seed = 0; seed < 4; seed++) {
                 make(seed + 10 * lg + 100 * kind, lg, (enum kind)kind, &x);
                 run(&x);
+                score_all(&x, merge, 1);
+                check(&x, (enum kind)kind);
+                if (lg < 4)
+                    continue;
+                score_all(&x, add_up, 1 << (lg - 4));
                 check(&x, (enum kind)kind);
             }
 }

@@ -32,7 +32,8 @@ static const struct way {
     const char *name;
     int blocks;
 } ways[] = {{"4 a lane", 128},   {"16 a lane", 512}, {"32 a lane", 1024},
-            {"96 a lane", 3072}, {"any", ANY},       {"stored", ANY}};
+            {"96 a lane", 3072}, {"any", ANY},       {"stored", ANY},
+            {"keys", ANY}};
 enum { WAYS = sizeof ways / sizeof *ways };
 
 enum kind { NORMAL, FEW_VALUES, EQUAL, WIDE, INFINITE, CLOSE, NANS, KINDS };
@@ -102,6 +103,22 @@ static void make(uint64_t seed, size_t way, enum kind kind, struct list *l)
     l->out.assign((size_t)l->a.width + ANY, MARGIN);
 }
 
+/* From keys that are there already, whatever is forced. */
+static void choose_from_keys(struct list *l, struct few_keys *few)
+{
+    struct list_view view = {0, 0, l->visible, 0};
+    uint32_t *keys = (uint32_t *)l->work.data(), most = 0;
+
+    for (int b = warp.running; b < l->visible; b += WARP_LANES) {
+        keys[b] = warp_bits(l->x[b]) | 1u << 31;
+        most = std::max(most, keys[b]);
+    }
+    __syncwarp();
+    check_keys(&l->a, &view, most);
+    force_keys(&l->a, &view, keys);
+    choose_keys(&l->a, &view, keys, most, few, l->out.data());
+}
+
 static void choose(void *what)
 {
     static struct few_keys few;
@@ -119,8 +136,10 @@ static void choose(void *what)
         return choose_list<96>(&l->a, &view, l->out.data(), &few);
     case 4:
         return choose_list<0>(&l->a, &view, l->out.data(), &few);
-    default:
+    case 5:
         return choose_stored(&l->a, &view, l->work.data(), &few, l->out.data());
+    default:
+        return choose_from_keys(l, &few);
     }
 }
 

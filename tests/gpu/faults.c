@@ -124,6 +124,8 @@ static void check_nan_blocks(void)
          .from = 16960},
         {"nan, 266 blocks, G 32", ONE(17000, 17000), 64, 2, 64, 64, SPS_F16, .block = 64,
          .from = 16960},
+        {"nan, 530 blocks, G 16", ONE(33900, 33900), 32, 2, 64, 64, SPS_BF16, .block = 64,
+         .from = 33860},
     };
     struct problem p;
 

@@ -21,6 +21,10 @@ static int log_rows(int64_t p)
     return p == (int64_t)1 << lg || lg > 3 ? lg : 3;
 }
 
+/* Where rows see more tiles of keys than this, and tokens have whole warps, lists are
+ * made by warps of their own; else these would be waited for. */
+enum { ASIDE_TILES = 16 };
+
 /* Rows of scores a CTA: one a token, or one for each of the warps that share a token. */
 static int slots_of(int lg)
 {
@@ -38,25 +42,42 @@ static int ctas_of(struct sps_device *dev)
     return cuda_state_of(dev)->prop.multiProcessorCount;
 }
 
-/* What a CTA has in scratch: rows of scores and, where sizes are the paper's, tiles of
- * sums of blocks (one more for the block after the last key); else sums of p for every
- * key before a row's scores. */
-static void divide(const struct sps_shape *shape, const struct sps_compression *by,
-                   int64_t block, int64_t keys, struct compressed90_args *a)
-{
-    bool blocks = by->l == 2 * by->u && block == 4 * by->u;
-
-    a->slots = slots_of(log_rows(shape->h / shape->g));
-    a->scores = blocks ? 0 : (int)padded(keys);
-    a->columns = a->scores + (sps_shape_blocks(shape, block) + TILE_BLOCKS - 1) /
-                                 TILE_BLOCKS * TILE_BLOCKS;
-    a->tiles = blocks ? padded(keys) / COMPRESSED90_KEYS + 1 : 0;
-}
-
 /* Bytes of all rows; behind them stand the sums of blocks. */
 static size_t row_bytes(struct sps_device *dev, const struct compressed90_args *a)
 {
     return sps_cuda_round((size_t)(ctas_of(dev) * a->slots * a->columns) * 4);
+}
+
+static size_t scratch_bytes(struct sps_device *dev, const struct compressed90_args *a)
+{
+    return row_bytes(dev, a) +
+           (size_t)(ctas_of(dev) * a->sets * a->tiles) * TILE_WARPS * sizeof *a->sums;
+}
+
+/* Compressed terms take the rest of what one call may have. */
+static size_t scratch_limit(struct sps_device *dev)
+{
+    return sps_cuda_work_limit(dev) / 2;
+}
+
+/* What a CTA has in scratch: rows of scores and, where sizes are the paper's, tiles of
+ * sums of blocks (one more for the block after the last key); else sums of p for every
+ * key before a row's scores. */
+static void divide(struct sps_device *dev, const struct sps_shape *shape,
+                   const struct sps_compression *by, int64_t block, int64_t keys,
+                   struct compressed90_args *a)
+{
+    bool blocks = by->l == 2 * by->u && block == 4 * by->u;
+    int lg = log_rows(shape->h / shape->g);
+
+    a->slots = slots_of(lg);
+    a->scores = blocks ? 0 : (int)padded(keys);
+    a->columns = a->scores + (sps_shape_blocks(shape, block) + TILE_BLOCKS - 1) /
+                                 TILE_BLOCKS * TILE_BLOCKS;
+    a->tiles = blocks ? padded(keys) / COMPRESSED90_KEYS + 1 : 0;
+    a->sets = lg >= 4 && a->tiles > ASIDE_TILES ? 2 : 1;
+    if (scratch_bytes(dev, a) > scratch_limit(dev))
+        a->sets = 1;
 }
 
 size_t sps_sm90_compressed_bytes(struct sps_device *dev, const struct sps_shape *shape,
@@ -70,10 +91,9 @@ size_t sps_sm90_compressed_bytes(struct sps_device *dev, const struct sps_shape 
 
     if (!suits || !sps_sm90_takes(dev, shape) || !cuda_state_of(dev)->spreads)
         return 0;
-    divide(shape, by, block, keys, &a);
-    size_t bytes = row_bytes(dev, &a) +
-                   (size_t)(ctas_of(dev) * a.tiles) * TILE_WARPS * sizeof *a.sums;
-    return bytes <= sps_cuda_work_limit(dev) / 2 ? bytes : 0; /* terms take the rest */
+    divide(dev, shape, by, block, keys, &a);
+    size_t bytes = scratch_bytes(dev, &a);
+    return bytes <= scratch_limit(dev) ? bytes : 0;
 }
 
 static enum sps_status map(struct sps_device *dev, const struct sps_shape *shape,
@@ -108,7 +128,7 @@ enum sps_status sps_sm90_compressed(struct sps_device *dev, const struct sps_sha
     a->lg = log_rows(a->p);
     a->groups = (int)shape->g;
     a->section = sps_cuda_section(dev, shape, a->groups);
-    divide(shape, by, args->choose.block, keys, args);
+    divide(dev, shape, by, args->choose.block, keys, args);
     args->rows = (float *)scratch;
     args->sums = (struct block_sums *)((char *)scratch + row_bytes(dev, args));
     SPS_TRY(sps_cuda_geometry(dev, shape, by, NULL, rows, COMPRESSED90_ROWS >> a->lg, 1,

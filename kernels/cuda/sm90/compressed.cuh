@@ -6,8 +6,8 @@
  * lse and, at the paper's sizes, each row's sums over blocks (compressed_blocks.cuh).  At
  * other sizes pass 2 streams the terms again and adds p = exp2(c q.k - lse) over the
  * heads of a token into its row of sums.  All this is in scratch that only this CTA uses;
- * from it each warp chooses its tokens' blocks.  One thread loads; CTAs stay and draw
- * tiles.
+ * from it each warp chooses its tokens' blocks or, where sequences are long, others do
+ * while it goes on (compressed_aside.cuh).  One thread loads; CTAs stay and draw tiles.
  */
 #ifndef SPS_KERNELS_CUDA_SM90_COMPRESSED_CUH
 #define SPS_KERNELS_CUDA_SM90_COMPRESSED_CUH
@@ -17,15 +17,18 @@
 template <typename S> struct compressed90_rings {
     struct ring<S::stages> tiles;
     struct ring<1> q;
-    struct row_tile *row_tiles; /* by phase of q; count 0: no more */
+    struct ring<2> work;        /* row tiles: full once their sums are set aside, empty
+                                   once the lists of all warps are made */
+    struct row_tile *row_tiles; /* by stage of `work`; count 0: no more */
 };
 
 template <typename S>
 SPS_DEVICE struct compressed90_rings<S> compressed90_rings_at(unsigned char *memory) {
     uint32_t at = shared_address(memory) + S::barriers;
-    static_assert(144 + 2 * sizeof(struct row_tile) <= S::bytes - S::barriers, "fit");
+    static_assert(176 + 2 * sizeof(struct row_tile) <= S::bytes - S::barriers, "fit");
     struct compressed90_rings<S> r = {
-        {at, 0, 0}, {at + 128, 0, 0}, (struct row_tile *)(memory + S::barriers + 144)
+        {at, 0, 0}, {at + 128, 0, 0}, {at + 144, 0, 0},
+            (struct row_tile *)(memory + S::barriers + 176)
     };
 
     return r;
@@ -79,6 +82,13 @@ SPS_DEVICE void load_tile(const CUtensorMap *map, uint32_t shared,
     ring_next(tiles);
 }
 
+/* Wait until queries and what is known of a row tile may be overwritten. */
+template <typename S> SPS_DEVICE void wait_tile(const struct compressed90_rings<S> *r)
+{
+    barrier_wait(ring_empty(&r->work), r->work.phase ^ 1);
+    barrier_wait(ring_empty(&r->q), r->q.phase ^ 1);
+}
+
 template <typename S, int D, int BN>
 SPS_DEVICE void compressed90_load(const struct attend_args *a,
                                   const struct compressed90_maps *maps, uint32_t shared,
@@ -86,16 +96,18 @@ SPS_DEVICE void compressed90_load(const struct attend_args *a,
 {
     int total = a->at.tiles * a->groups, number = blockIdx.x;
 
-    for (; number < total; number = draw_tile(&maps->counter)) {
+    while (number < total) {
         struct row_tile tile =
             row_tile_of(&a->at, mixed_tile(number, total), a->groups, a->section, a->p);
         int steps = compressed90_steps<BN>(&a->at, &tile), kv = tile.head / a->p,
             key = (int)tile.seq.key;
 
-        barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
-        r.row_tiles[r.q.phase] = tile;
+        wait_tile(&r);
+        r.row_tiles[r.work.stage] = tile;
         load_query_tile<S, D>(a, maps, &tile, shared, &r.q);
         ring_next(&r.q);
+        ring_next(&r.work);
+        number = draw_tile(&maps->counter);
         for (int i = 0; i < S::passes * steps; i++) {
             int base = key + (i < steps ? i : i - steps) * BN;
             if (S::terms == 2)
@@ -105,46 +117,32 @@ SPS_DEVICE void compressed90_load(const struct attend_args *a,
                 load_tile<S, D, BN>(&maps->v, shared, &r.tiles, kv, base);
         }
     }
-    barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
-    r.row_tiles[r.q.phase].count = 0;
+    wait_tile(&r);
+    r.row_tiles[r.work.stage].count = 0;
     barrier_arrive(ring_full(&r.q));
 }
 
-/* The tokens of consumers' warp `warp`. */
-SPS_DEVICE struct warp_tokens tokens_of(const struct compressed90_args *a,
-                                        const struct row_tile *tile, int warp)
-{
-    const struct attend_args *at = &a->attend;
-    int first = warp * 16 >> at->lg, last = (warp * 16 + 15) >> at->lg,
-        own = first + (threadIdx.x & 31);
-    struct warp_tokens tokens = {first, 0, 0, 0};
+/* ---- lists: warps 1 to 3, a consumers' warpgroup each ---- */
 
-    last = last < tile->count ? last : tile->count - 1;
-    tokens.count = last - first + 1;
-    if (own <= last) {
-        int pos = geometry_pos(&at->at, &tile->seq, tile->token + own);
-        tokens.sees = geometry_visible(&at->at, &tile->seq, pos);
-        tokens.blocks = geometry_blocks(pos, a->choose.block);
+template <typename S>
+SPS_DEVICE void compressed90_choose(const struct compressed90_args *a,
+                                    unsigned char *memory, struct compressed90_rings<S> r)
+{
+    int wg = warp_index() - 1;
+    struct chooser *own = (struct chooser *)(memory + S::choices) + wg;
+
+    for (;; ring_next(&r.work)) {
+        ring_wait(&r.work);
+        const struct row_tile *tile = r.row_tiles + r.work.stage;
+        if (tile->count == 0)
+            break;
+        choose_tokens(a, tile, wg, sums_of(a, r.work.stage),
+                      weights_of<S>(memory, r.work.stage), own);
+        warp_arrive(ring_empty(&r.work));
     }
-    return tokens;
 }
 
-/* Scores of the warp's tokens to the CTA's `rows`, from its sums. */
-SPS_DEVICE void score_blocks(const struct compressed90_args *a, int warp,
-                             const struct row_view *view, struct row_state *states,
-                             const struct block_sums *sums,
-                             const struct warp_tokens *tokens, float *rows)
-{
-    const struct attend_args *at = &a->attend;
-
-    if ((threadIdx.x & 3) == 0)
-        for (int i = 0; i < 2; i++) {
-            struct row_state *state = view->state + 8 * i;
-            state->w = exp2_fast(state->base - view->m[i]) * view->w[i];
-        }
-    sync_tokens(at->lg, warp);
-    write_scores(sums, states, warp, at->lg, at->p, tokens, a->columns, rows);
-}
+/* ---- products: the other warpgroups ---- */
 
 template <typename T, typename S, int D, int BN>
 SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
@@ -155,27 +153,38 @@ SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
     int wg = warpgroup_index() - 1;
     uint32_t shared = shared_address(memory), q = warp_uniform(shared + wg * 64 * 128);
     int steps = compressed90_steps<BN>(&at->at, tile), warp = warp_index() - 4,
-        lg = at->lg;
-    float *rows = a->rows + blockIdx.x * a->slots * a->columns;
-    struct block_sums *sums = a->sums + blockIdx.x * a->tiles * TILE_WARPS;
+        lg = at->lg, stage = r->q.phase;
+    float *unscale = weights_of<S>(memory, stage); /* room that is free until the end */
+    struct ring<2> work = r->work;
 
-    scale_query_rows<T, D, S::rows>(memory, wg, (float *)(memory + S::unscale));
-    struct row_view view = view_pair<S>(at, tile, memory, wg);
+    work.stage = stage;
+    scale_query_rows<T, D, S::rows>(memory, wg, unscale);
+    struct row_view view = view_pair<S>(at, tile, memory, unscale, wg);
     __syncwarp();
-    attend_rows<S, D, BN>(at, tile, steps, q, shared, &r->tiles, &view, sums + warp);
-    if constexpr (!S::blocks)
-        sum_keys<S, D, BN>(lg, steps, q, shared, &r->tiles, &view, rows, a->columns);
-    barrier_arrive(ring_empty(&r->q));
+    attend_rows<S, D, BN>(at, tile, steps, q, shared, &r->tiles, &r->q, &view,
+                          sums_of(a, stage) + warp);
+    if constexpr (!S::blocks) {
+        sum_keys<S, D, BN>(lg, steps, q, shared, &r->tiles, &view, rows_of(a),
+                           a->columns);
+        barrier_arrive(ring_empty(&r->q));
+    }
     ring_next(&r->q);
 
-    struct warp_tokens tokens = tokens_of(a, tile, warp);
     if constexpr (S::blocks)
-        score_blocks(a, warp, &view, (struct row_state *)(memory + S::states), sums,
-                     &tokens, rows);
-    sync_tokens(lg, warp);
-    if (lg <= 4 || score_slot(warp, lg) == warp) /* one warp chooses for a token */
-        choose_rows<S::blocks>(a, tile, &tokens, rows + score_slot(warp, lg) * a->columns,
-                               (struct few_keys *)(memory + S::few) + warp);
+        weigh_rows(&view, weights_of<S>(memory, stage));
+    if (S::blocks && a->sets == 2) { /* the lists are left to others */
+        warp_arrive(ring_full(&work));
+    } else {
+        struct choice choice = {sums_of(a, stage), weights_of<S>(memory, stage),
+                                rows_of(a),
+                                (struct few_keys *)(memory + S::choices) + warp};
+        sync_tokens(lg, warp);
+        if (S::blocks)
+            score_warp(a, tile, warp, &choice);
+        sync_tokens(lg, warp);
+        choose_warp<S::blocks>(a, tile, warp, &choice);
+        warp_arrive(ring_empty(&work));
+    }
 }
 #endif
 
@@ -193,6 +202,7 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
     if (threadIdx.x == 0) {
         ring_init<S::stages>(r.tiles.at, NWG * 4);
         ring_init<1>(r.q.at, NWG * 128); /* all threads read the tile */
+        ring_init<2>(r.work.at, S::blocks && a.sets == 2 ? NWG : NWG * 4, NWG * 4);
         barrier_fence_init();
     }
     for (int i = threadIdx.x; i < S::q_bytes / 16; i += S::threads) /* rows of no head */
@@ -203,6 +213,8 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
         registers_give<32>();
         if (threadIdx.x == 0)
             compressed90_load<S, D, BN>(&a.attend, &maps, shared, r);
+        else if (S::blocks && threadIdx.x >= 32 && a.sets == 2)
+            compressed90_choose<S>(&a, memory, r);
     } else {
         registers_take<160>();
         for (;;) {
@@ -212,6 +224,9 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
                 break;
             compressed90_tile<T, S, D, BN>(&a, tile, memory, &r);
         }
+        r.work.stage = r.q.phase;
+        if (S::blocks && a.sets == 2)
+            warp_arrive(ring_full(&r.work));
     }
 #endif
 }

@@ -25,9 +25,10 @@ struct compressed90_args {
     struct attend_args attend;
     struct topk_args choose;
     int slots, scores;
+    int sets;                /* of sums: 2, if warps of their own choose from them */
     int64_t columns, tiles;  /* tiles of keys, and one for the block after the last */
     float *rows;             /* [CTAs, slots, columns] */
-    struct block_sums *sums; /* [CTAs, tiles, TILE_WARPS]; tiles 0: sums of p in `rows` */
+    struct block_sums *sums; /* [CTAs, sets, tiles, TILE_WARPS]; tiles 0: none */
 };
 
 /* Scratch of args.sums and args.rows, for sequences of at most `keys` compressed keys; 0:

@@ -18,12 +18,11 @@
 #include "kernels/cuda/sm90/block_sums.h"
 #include "kernels/cuda/sm90/hopper.cuh"
 
-/* What shared memory keeps of a row.  Its sums of blocks are relative to exp2(base) and
- * are multiplied by w in the end. */
-struct row_state {
+/* What shared memory keeps of a row.  Its sums of blocks are relative to exp2(base). */
+struct alignas(32) row_state {
     float c;  /* from products of scaled terms to base-2 logits */
     int seen; /* compressed keys */
-    float base, w;
+    float base;
     float carry[4]; /* a lane each; the first's: the last key of the tile before */
 };
 
@@ -97,13 +96,15 @@ SPS_DEVICE void store_sums(const float (&s)[COMPRESSED90_KEYS / 2], const float 
 /* The block that begins where the last tile of keys ended: first of a tile of its own. */
 SPS_DEVICE void store_carry(const struct row_state *rows, struct block_sums *to)
 {
-    int lane = threadIdx.x & 31;
+    int lane = threadIdx.x & 31, q = lane & 3;
 
-    if ((lane & 3) != 0)
-        return;
 #pragma unroll
-    for (int i = 0; i < 2; i++)
-        *(float4 *)to->x[lane / 4 + 8 * i] = make_float4(rows[8 * i].carry[0], 0, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        float4 *x = (float4 *)to->x[lane / 4 + 8 * i];
+        float carry = q == 0 ? rows[8 * i].carry[0] : 0;
+        x[q] = make_float4(carry, 0, 0, 0);
+        x[4 + q] = make_float4(0, 0, 0, 0);
+    }
 }
 
 /* Who a warp's 16 rows belong to: tokens of 1 << lg rows, or a part of one token. */
@@ -138,10 +139,10 @@ SPS_DEVICE struct merge_item merge_item_of(const struct block_sums *sums, int i,
     return item;
 }
 
-/* Add rows [r, r + ROWS) of N items' tokens to y. */
+/* Add rows [r, r + ROWS) of N items' tokens to y; weights: of rows. */
 template <int ROWS, int N>
-SPS_DEVICE void merge_rows(const struct merge_item (&item)[N],
-                           const struct row_state *rows, int r, float4 (&y)[N])
+SPS_DEVICE void merge_rows(const struct merge_item (&item)[N], const float *weights,
+                           int r, float4 (&y)[N])
 {
     float4 x[ROWS][N];
 
@@ -157,7 +158,7 @@ SPS_DEVICE void merge_rows(const struct merge_item (&item)[N],
     for (int j = 0; j < ROWS; j++)
 #pragma unroll
         for (int k = 0; k < N; k++) {
-            float w = rows[item[k].row + r + j].w;
+            float w = weights[item[k].row + r + j];
             y[k].x = __fmaf_rn(x[j][k].x, w, y[k].x);
             y[k].y = __fmaf_rn(x[j][k].y, w, y[k].y);
             y[k].z = __fmaf_rn(x[j][k].z, w, y[k].z);
@@ -166,11 +167,11 @@ SPS_DEVICE void merge_rows(const struct merge_item (&item)[N],
 }
 
 /* Write scores[token][columns] of a warp's tokens from the sums of p rows a token, ROWS
- * of N items at a time; rows: of the CTA.  Warps that share a token share its blocks, and
- * write them to the one row of scores. */
+ * of N items at a time; weights: of the CTA's rows.  Warps that share a token share its
+ * blocks, and write them to the one row of scores. */
 template <int ROWS, int N>
-SPS_DEVICE void merge_sums(const struct block_sums *sums, const struct row_state *rows,
-                           int warp, int lg, int p, const struct warp_tokens *tokens,
+SPS_DEVICE void merge_sums(const struct block_sums *sums, const float *weights, int warp,
+                           int lg, int p, const struct warp_tokens *tokens,
                            int64_t columns, float *scores)
 {
     int warps = lg > 4 ? 1 << (lg - 4) : 1, share = warp & (warps - 1),
@@ -179,7 +180,7 @@ SPS_DEVICE void merge_sums(const struct block_sums *sums, const struct row_state
         rounds = (most + 4 * TILE_BLOCKS - 1) / (4 * TILE_BLOCKS),
         count = rounds << (lg < 4 ? 4 - lg : 0);
 
-    rows += 16 * first;
+    weights += 16 * first;
 #pragma unroll 1
     for (int from = share * N; from < count; from += warps * N) {
         struct merge_item item[N];
@@ -192,10 +193,10 @@ SPS_DEVICE void merge_sums(const struct block_sums *sums, const struct row_state
         }
 #pragma unroll 1
         for (; r + ROWS <= p; r += ROWS)
-            merge_rows<ROWS>(item, rows, r, y);
+            merge_rows<ROWS>(item, weights, r, y);
 #pragma unroll 1
         for (; ROWS > 1 && r < p; r++)
-            merge_rows<1>(item, rows, r, y);
+            merge_rows<1>(item, weights, r, y);
 #pragma unroll
         for (int k = 0; k < N; k++)
             if (item[k].counts)
@@ -203,6 +204,26 @@ SPS_DEVICE void merge_sums(const struct block_sums *sums, const struct row_state
                     make_float4(block_score(y[k].x), block_score(y[k].y),
                                 block_score(y[k].z), block_score(y[k].w));
     }
+}
+
+/* Four columns of a lane's rows of sums, a group of eight lanes a row: totals over the
+ * warp's rows, of column 4 (lane % 8) + lane / 8 for this lane. */
+SPS_DEVICE float add_rows(float4 y)
+{
+    bool high = threadIdx.x & 16, odd = threadIdx.x & 8;
+    float first = high ? y.z : y.x, second = high ? y.w : y.y;
+
+    first += __shfl_xor_sync(~0u, high ? y.x : y.z, 16);
+    second += __shfl_xor_sync(~0u, high ? y.y : y.w, 16);
+    return (odd ? second : first) + __shfl_xor_sync(~0u, odd ? first : second, 8);
+}
+
+/* The block of a tile whose totals add_rows() gives this lane. */
+SPS_DEVICE int own_block(void)
+{
+    int lane = threadIdx.x & 31, q = lane & 3, half = lane >> 2 & 1;
+
+    return 8 * q + 4 * half + lane / 8;
 }
 
 /* The row of scores of a warp's first token; warps that share a token share its row, that
@@ -214,15 +235,15 @@ SPS_DEVICE int score_slot(int warp, int lg)
 
 /* Scores of a warp's tokens to scores[slot][columns] of the CTA; tokens have p rows of
  * 1 << lg. */
-SPS_DEVICE void write_scores(const struct block_sums *sums, const struct row_state *rows,
+SPS_DEVICE void write_scores(const struct block_sums *sums, const float *weights,
                              int warp, int lg, int p, const struct warp_tokens *tokens,
                              int64_t columns, float *scores)
 {
     scores += score_slot(warp, lg) * columns;
     if (p < 4)
-        merge_sums<1, 8>(sums, rows, warp, lg, p, tokens, columns, scores);
+        merge_sums<1, 8>(sums, weights, warp, lg, p, tokens, columns, scores);
     else
-        merge_sums<8, 4>(sums, rows, warp, lg, p, tokens, columns, scores);
+        merge_sums<8, 4>(sums, weights, warp, lg, p, tokens, columns, scores);
 }
 #endif
 

@@ -1,17 +1,14 @@
 /* compressed_rows.cuh - what a warpgroup does with its 64 rows of queries: one pass or
- * two over the compressed keys, and the choice of blocks (compressed.cuh).
+ * two over the compressed keys (compressed.cuh).
  */
 #ifndef SPS_KERNELS_CUDA_SM90_COMPRESSED_ROWS_CUH
 #define SPS_KERNELS_CUDA_SM90_COMPRESSED_ROWS_CUH
 
 #include <limits.h>
 
-#include "kernels/cuda/score_tile.cuh"
-#include "kernels/cuda/sm90/compressed.h"
-#include "kernels/cuda/sm90/compressed_blocks.cuh"
+#include "kernels/cuda/sm90/compressed_aside.cuh"
 #include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/terms.cuh"
-#include "kernels/cuda/sm90/topk_stored.cuh"
 
 /* Shared memory: queries, a ring of key and value tiles, row scales, and what warps and
  * barriers need.  TERMS of a key: 2, or 1 where the low term is 0.  BLOCKS: scores of
@@ -23,15 +20,20 @@ template <int D, int NWG, int BN, int TERMS, bool BLOCKS> struct compressed90_sh
     static constexpr int rows = NWG * 64, threads = NWG * 128 + 128;
     static constexpr int passes = BLOCKS ? 1 : 2;
     static constexpr int q_bytes = rows * D * 2, tile_bytes = BN * D * 2;
-    static constexpr int few_bytes = NWG * 4 * (int)sizeof(struct few_keys);
+    static constexpr int few_bytes = NWG * 4 * (int)sizeof(struct few_keys),
+                         chooser_bytes = NWG * (int)sizeof(struct chooser),
+                         choice_bytes =
+                             few_bytes > chooser_bytes ? few_bytes : chooser_bytes;
     static constexpr int state_bytes = rows * (int)sizeof(struct row_state),
-                         rest = rows * 4 + state_bytes + few_bytes + 256;
+                         weight_bytes = 2 * rows * 4, barrier_bytes = 384,
+                         rest = state_bytes + weight_bytes + choice_bytes + barrier_bytes;
     static constexpr int shared = 195 * 1024; /* more would leave L1 next to nothing */
     static constexpr int fit = (shared - q_bytes - rest) / tile_bytes;
     static constexpr int stages = fit < 8 ? fit : 8;
-    static constexpr int tiles = q_bytes, unscale = tiles + stages * tile_bytes,
-                         states = unscale + rows * 4, few = states + state_bytes,
-                         barriers = few + few_bytes, bytes = barriers + 256;
+    static constexpr int tiles = q_bytes, states = tiles + stages * tile_bytes,
+                         weights = states + state_bytes, choices = weights + weight_bytes,
+                         barriers = choices + choice_bytes,
+                         bytes = barriers + barrier_bytes;
 };
 
 #ifdef SPS_SM90A
@@ -46,9 +48,8 @@ struct row_view {
 template <typename S>
 SPS_DEVICE struct row_view view_pair(const struct attend_args *a,
                                      const struct row_tile *tile, unsigned char *memory,
-                                     int wg)
+                                     const float *unscale, int wg)
 {
-    const float *unscale = (const float *)(memory + S::unscale);
     struct row_view view;
 
     view.row = wg * 64 + (threadIdx.x >> 5 & 3) * 16 + (threadIdx.x & 31) / 4;
@@ -62,7 +63,7 @@ SPS_DEVICE struct row_view view_pair(const struct attend_args *a,
         view.least = view.least < seen ? view.least : seen;
         float c = logit_scale(a->c, term_unscale(*a->k_top) * unscale[r]);
         if ((threadIdx.x & 3) == 0)
-            view.state[8 * i] = {c, seen, NO_BASE, 0, {0, 0, 0, 0}};
+            view.state[8 * i] = {c, seen, NO_BASE, {0, 0, 0, 0}};
     }
     view.least = __reduce_min_sync(~0u, view.least);
     return view;
@@ -144,12 +145,13 @@ SPS_DEVICE void finish_rows(const struct attend_args *a, const struct row_tile *
     }
 }
 
-/* Pass 1: o and lse; sums of blocks, if wanted, go to the warp's `sums`. */
+/* Pass 1: o and lse; sums of blocks, if wanted, go to the warp's `sums`, and the queries
+ * are given back as soon as they have been read. */
 template <typename S, int D, int BN>
 SPS_DEVICE void attend_rows(const struct attend_args *a, const struct row_tile *tile,
                             int steps, uint32_t q, uint32_t shared,
-                            struct ring<S::stages> *tiles, struct row_view *view,
-                            struct block_sums *sums)
+                            struct ring<S::stages> *tiles, const struct ring<1> *queries,
+                            struct row_view *view, struct block_sums *sums)
 {
     struct row_pair pair;
     float s[BN / 2], o[D / 2], factor[2];
@@ -159,6 +161,8 @@ SPS_DEVICE void attend_rows(const struct attend_args *a, const struct row_tile *
 #pragma unroll 1
     for (int step = 0; step < steps; step++) {
         multiply_terms<S, D, BN>(s, q, shared, tiles);
+        if (S::blocks && step == steps - 1)
+            barrier_arrive(ring_empty(queries));
         const float c[2] = {view->state[0].c, view->state[8].c};
         if (step * BN + BN > view->least)
             mask_pair(s, view, step * BN);
@@ -176,9 +180,24 @@ SPS_DEVICE void attend_rows(const struct attend_args *a, const struct row_tile *
         hold(o);
         ring_release(tiles);
     }
-    if constexpr (S::blocks)
+    if constexpr (S::blocks) {
+        if (steps == 0)
+            barrier_arrive(ring_empty(queries));
         store_carry(view->state, sums + steps * TILE_WARPS);
+    }
     finish_rows<D>(a, tile, o, &pair, view);
+}
+
+/* What sums of the rows are multiplied by, to weights[row of the CTA]. */
+SPS_DEVICE void weigh_rows(const struct row_view *view, float *weights)
+{
+    if ((threadIdx.x & 3) != 0)
+        return;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float base = view->state[8 * i].base;
+        weights[view->row + 8 * i] = exp2_fast(base - view->m[i]) * view->w[i];
+    }
 }
 
 /* a b + c, 0 below 2^-126. */
@@ -246,56 +265,6 @@ SPS_DEVICE void sum_keys(int lg, int steps, uint32_t q, uint32_t shared,
         for (int j = 0; j < BN / 2; j++)
             s[j] = exp2_fast(__fmaf_rn(s[j], c[j >> 1 & 1], -view->m[j >> 1 & 1]));
         write_sums<BN>(s, w, lg, view->row, rows + step * BN, columns);
-    }
-}
-
-/* Scores of a token's blocks from its sums of p in `parts` rows. */
-SPS_DEVICE void score_sums(struct score_source from, float *sums, int64_t columns,
-                           int parts, const struct list_view *view, float *scores)
-{
-#pragma unroll 1
-    for (int k = threadIdx.x & 31; k < view->seen; k += 32)
-        for (int part = 1; part < parts; part++)
-            sums[k] += sums[part * columns + k];
-    __syncwarp();
-    from.x = sums;
-#pragma unroll 1
-    for (int b = threadIdx.x & 31; b < view->visible; b += 32)
-        scores[b] = score_of(&from, 0, b, view->seen);
-}
-
-/* What each warp wrote, those that share its tokens have it from here on. */
-SPS_DEVICE void sync_tokens(int lg, int warp)
-{
-    if (lg > 4)
-        named_sync(1 + warp / 4, 128);
-    else
-        __syncwarp();
-}
-
-/* Lists of a warp's tokens from their rows of scores, or of sums and room for scores.
- * few: the warp's. */
-template <bool BLOCKS>
-SPS_DEVICE void choose_rows(const struct compressed90_args *a,
-                            const struct row_tile *tile, const struct warp_tokens *tokens,
-                            float *rows, struct few_keys *few)
-{
-    const struct attend_args *at = &a->attend;
-    int64_t list = (tile->seq.row + tile->token + tokens->first) * a->choose.heads +
-                   tile->head / at->p;
-    int parts = at->lg > 4 ? 1 << (at->lg - 4) : 1;
-
-#pragma unroll 1
-    for (int i = 0; i < tokens->count; i++) {
-        struct list_view view = {list + i * a->choose.heads, 0,
-                                 __shfl_sync(~0u, tokens->blocks, i),
-                                 __shfl_sync(~0u, tokens->sees, i)};
-        float *x = rows + i * a->columns, *scores = x + a->scores;
-
-        if constexpr (!BLOCKS)
-            score_sums(a->choose.from, x, a->columns, parts, &view, scores);
-        choose_stored(&a->choose, &view, scores, few,
-                      a->choose.list + view.list * a->choose.width);
     }
 }
 #endif

@@ -108,11 +108,12 @@ template <int STAGES> SPS_DEVICE void ring_next(struct ring<STAGES> *r)
         r->stage = 0, r->phase ^= 1;
 }
 
-/* One thread: barriers of a ring whose stages `readers` arrivals give back. */
-template <int STAGES> SPS_DEVICE void ring_init(uint32_t at, int readers)
+/* One thread: barriers of a ring whose stages `writers` arrivals (and TMA) fill and
+ * `readers` arrivals give back. */
+template <int STAGES> SPS_DEVICE void ring_init(uint32_t at, int readers, int writers = 1)
 {
     for (int i = 0; i < STAGES; i++) {
-        barrier_init(at + 8 * i, 1);
+        barrier_init(at + 8 * i, writers);
         barrier_init(at + 8 * (STAGES + i), readers);
     }
 }
@@ -149,6 +150,25 @@ template <int STAGES> SPS_DEVICE void ring_release(struct ring<STAGES> *r)
 SPS_DEVICE void store_shared(uint32_t at, int x)
 {
     asm volatile("st.shared.s32 [%0], %1;" ::"r"(at), "r"(x) : "memory");
+}
+
+SPS_DEVICE float load_shared1(uint32_t at)
+{
+    float x;
+
+    asm volatile("ld.shared.f32 %0, [%1];" : "=f"(x) : "r"(at) : "memory");
+    return x;
+}
+
+SPS_DEVICE float4 load_shared4(uint32_t at)
+{
+    float4 x;
+
+    asm volatile("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];"
+                 : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
+                 : "r"(at)
+                 : "memory");
+    return x;
 }
 
 /* ---- tiles ---- */

@@ -55,6 +55,18 @@ SPS_DEVICE void prefetch_bulk(const void *from, uint32_t bytes)
                  : "memory");
 }
 
+/* The 128 bytes around `at` into L2. */
+SPS_DEVICE void prefetch_line(const void *at)
+{
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
+}
+
+/* The 128 bytes at `at` are not needed any more: L2 need not write them back. */
+SPS_DEVICE void discard_line(const void *at)
+{
+    asm volatile("discard.global.L2 [%0], 128;" ::"l"(at) : "memory");
+}
+
 /* This thread's ordinary (and cp.async) writes to shared memory become visible to TMA and
  * wgmma; before the barrier that hands the data over. */
 SPS_DEVICE void fence_async(void)

@@ -31,26 +31,103 @@ SPS_DEVICE uint32_t store_keys(const struct topk_args *a, const struct list_view
     return most;
 }
 
+/* Report a list whose keys, of which `most` is the lane's largest, have a NaN's. */
+SPS_DEVICE void check_keys(const struct topk_args *a, const struct list_view *view,
+                           uint32_t most)
+{
+    const float x[1] = {most > order_of(INFINITY) ? NAN : 0};
+
+    check_scores(a, view, x);
+}
+
+/* Keys of the blocks that are kept whatever their scores. */
+SPS_DEVICE void force_keys(const struct topk_args *a, const struct list_view *view,
+                           uint32_t *keys)
+{
+    int lane = threadIdx.x & 31, init = a->init < view->visible ? a->init : view->visible,
+        last = view->visible - a->local;
+
+#pragma unroll 1
+    for (int b = lane; b < init; b += 32)
+        keys[b] = ~0u;
+#pragma unroll 1
+    for (int b = (last > 0 ? last : 0) + lane; b < view->visible; b += 32)
+        keys[b] = ~0u;
+    __syncwarp();
+}
+
+/* Set aside those of the lanes' keys of four blocks each, from `block` on, that reach
+ * `bound`, in order. */
+SPS_DEVICE int add_four(const uint32_t (&key)[4], int block, uint32_t bound, int written,
+                        struct few_keys *few)
+{
+    uint32_t before = (1u << (threadIdx.x & 31)) - 1;
+    int at = written;
+
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        uint32_t taken = __ballot_sync(~0u, key[j] >= bound);
+        at += __popc(taken & before);
+        written += __popc(taken);
+    }
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+        if (key[j] >= bound && at < FEW) {
+            few->key[at] = key[j];
+            few->block[at++] = block + j;
+        }
+    return written;
+}
+
 /* Set aside the stored keys that reach `bound`, in order; returns how many there are. */
 SPS_DEVICE int gather_stored(const uint32_t *keys, int visible, uint32_t bound,
                              struct few_keys *few)
 {
-    int lane = threadIdx.x & 31, written = 0;
+    constexpr int once = HELD_FEW / 4; /* rounds of 128 */
+    int own = 4 * (threadIdx.x & 31), written = 0;
 
 #pragma unroll 1
-    for (int from = 0; from < visible; from += HELD_FEW * 32) {
-        uint32_t key[HELD_FEW];
+    for (int from = 0; from < visible; from += once * 128) {
+        uint4 x[once];
 #pragma unroll
-        for (int i = 0; i < HELD_FEW; i++) {
-            int b = from + i * 32 + lane;
-            key[i] = b < visible ? keys[b] : 0;
+        for (int i = 0; i < once; i++) {
+            int b = from + i * 128 + own;
+            x[i] = make_uint4(0, 0, 0, 0);
+            if (b < visible)
+                x[i] = *(const uint4 *)(keys + b);
         }
 #pragma unroll
-        for (int i = 0; i < HELD_FEW; i++)
-            written = add_few(key[i], from + i * 32 + lane, bound, written, few);
+        for (int i = 0; i < once; i++) {
+            int b = from + i * 128 + own;
+            const uint32_t key[4] = {x[i].x, b + 1 < visible ? x[i].y : 0,
+                                     b + 2 < visible ? x[i].z : 0,
+                                     b + 3 < visible ? x[i].w : 0};
+            written = add_four(key, b, bound, written, few);
+        }
     }
     __syncwarp();
     return written;
+}
+
+/* Write one list from keys[visible], of which `most` is the largest that the lane wrote.
+ */
+SPS_DEVICE void choose_keys(const struct topk_args *a, const struct list_view *view,
+                            const uint32_t *keys, uint32_t most, struct few_keys *few,
+                            int32_t *out)
+{
+    int keep = view->visible < a->count ? view->visible : a->count, count = FEW + 1;
+    auto stored = [=](int b) { return b < view->visible ? keys[b] : 0; };
+    int written;
+
+    if (keep == view->visible) {
+        written = write_first(keep, out);
+    } else {
+        if (keep <= 32)
+            count = gather_stored(keys, view->visible, find_lane(most, keep), few);
+        written = count <= FEW ? choose_few(few, count, keep, out)
+                               : choose_any(stored, view->visible, keep, out);
+    }
+    fill_list(a, written, out);
 }
 
 /* Write one list of any length from scores[visible], which are lost: long ones from keys
@@ -58,26 +135,17 @@ SPS_DEVICE int gather_stored(const uint32_t *keys, int visible, uint32_t bound,
 SPS_DEVICE void choose_stored(const struct topk_args *a, const struct list_view *view,
                               float *scores, struct few_keys *few, int32_t *out)
 {
-    int keep = view->visible < a->count ? view->visible : a->count, count = FEW + 1;
+    int keep = view->visible < a->count ? view->visible : a->count;
     auto held = [=](int b) { return b < view->visible ? scores[b] : 0; };
-    auto stored = [=](int b) {
-        return b < view->visible ? __float_as_uint(scores[b]) : 0;
-    };
-    int written;
 
     if (view->visible <= HELD_FEW / 2 * 32) {
-        written = choose_held<HELD_FEW / 2>(a, view, held, keep, few, out);
+        fill_list(a, choose_held<HELD_FEW / 2>(a, view, held, keep, few, out), out);
     } else if (view->visible <= HELD_FEW * 32) {
-        written = choose_held<HELD_FEW>(a, view, held, keep, few, out);
+        fill_list(a, choose_held<HELD_FEW>(a, view, held, keep, few, out), out);
     } else {
         uint32_t most = store_keys(a, view, scores);
-        if (keep <= 32)
-            count = gather_stored((const uint32_t *)scores, view->visible,
-                                  find_lane(most, keep), few);
-        written = count <= FEW ? choose_few(few, count, keep, out)
-                               : choose_any(stored, view->visible, keep, out);
+        choose_keys(a, view, (const uint32_t *)scores, most, few, out);
     }
-    fill_list(a, written, out);
 }
 
 #endif
