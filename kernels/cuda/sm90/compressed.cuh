@@ -138,7 +138,7 @@ SPS_DEVICE void compressed90_choose(const struct compressed90_args *a,
             break;
         choose_tokens(a, tile, wg, sums_of(a, r.work.stage),
                       weights_of<S>(memory, r.work.stage), own);
-        warp_arrive(ring_empty(&r.work));
+        barrier_arrive(ring_empty(&r.work));
     }
 }
 
@@ -173,7 +173,7 @@ SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
     if constexpr (S::blocks)
         weigh_rows(&view, weights_of<S>(memory, stage));
     if (S::blocks && a->sets == 2) { /* the lists are left to others */
-        warp_arrive(ring_full(&work));
+        barrier_arrive(ring_full(&work));
     } else {
         struct choice choice = {sums_of(a, stage), weights_of<S>(memory, stage),
                                 rows_of(a),
@@ -183,7 +183,7 @@ SPS_DEVICE void compressed90_tile(const struct compressed90_args *a,
             score_warp(a, tile, warp, &choice);
         sync_tokens(lg, warp);
         choose_warp<S::blocks>(a, tile, warp, &choice);
-        warp_arrive(ring_empty(&work));
+        barrier_arrive(ring_empty(&work));
     }
 }
 #endif
@@ -201,8 +201,9 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
 
     if (threadIdx.x == 0) {
         ring_init<S::stages>(r.tiles.at, NWG * 4);
-        ring_init<1>(r.q.at, NWG * 128); /* all threads read the tile */
-        ring_init<2>(r.work.at, S::blocks && a.sets == 2 ? NWG : NWG * 4, NWG * 4);
+        /* all threads read queries, have rows and make lists */
+        ring_init<1>(r.q.at, NWG * 128);
+        ring_init<2>(r.work.at, NWG * (S::blocks && a.sets == 2 ? 32 : 128), NWG * 128);
         barrier_fence_init();
     }
     for (int i = threadIdx.x; i < S::q_bytes / 16; i += S::threads) /* rows of no head */
@@ -226,7 +227,7 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
         }
         r.work.stage = r.q.phase;
         if (S::blocks && a.sets == 2)
-            warp_arrive(ring_full(&r.work));
+            barrier_arrive(ring_full(&r.work));
     }
 #endif
 }
