@@ -93,6 +93,7 @@ static void make(uint64_t seed, size_t way, enum kind kind, struct list *l)
         for (float &x : l->x)
             x = fabsf(x);
     l->work = l->x;
+    std::fill(l->work.begin() + l->visible, l->work.end(), 1e30f); /* what was there */
     l->a = {};
     l->a.from.x = l->x.data();
     l->a.count = forced + draw(seed, 3, 1, draw(seed, 4, 0, 3) ? 20 : 64);
@@ -109,8 +110,8 @@ static void choose_from_keys(struct list *l, struct few_keys *few)
     struct list_view view = {0, 0, l->visible, 0};
     uint32_t *keys = (uint32_t *)l->work.data(), most = 0;
 
-    for (int b = warp.running; b < l->visible; b += WARP_LANES) {
-        keys[b] = warp_bits(l->x[b]) | 1u << 31;
+    for (int b = warp.running; b < (l->visible + 3) / 4 * 4; b += WARP_LANES) {
+        keys[b] = b < l->visible ? warp_bits(l->x[b]) | 1u << 31 : 0;
         most = std::max(most, keys[b]);
     }
     __syncwarp();

@@ -127,10 +127,9 @@ SPS_DEVICE uint32_t merge_keys(struct sums_reader *r, int p, int visible, uint32
             add_part<ONE>(r, p, w, &y);
         while (!ONE && r->part > 0);
         uint32_t key = __float_as_uint(block_score(add_rows(y))) | 1u << 31;
-        if (block < visible) {
-            *keys = key;
-            most = most > key ? most : key;
-        }
+        key = block < visible ? key : 0;
+        *keys = key;
+        most = most > key ? most : key;
     }
     __syncwarp();
     return most;

@@ -1,5 +1,6 @@
 /* topk_stored.cuh - choice of blocks (topk.cuh) from scores that a warp has in scratch of
- * its own, lists of any length.
+ * its own, lists of any length.  Keys are read four at a time: behind those of a list's
+ * visible blocks are zeros up to a multiple of four.
  */
 #ifndef SPS_KERNELS_CUDA_SM90_TOPK_STORED_CUH
 #define SPS_KERNELS_CUDA_SM90_TOPK_STORED_CUH
@@ -10,11 +11,11 @@
 SPS_DEVICE uint32_t store_keys(const struct topk_args *a, const struct list_view *view,
                                float *scores)
 {
-    int lane = threadIdx.x & 31;
+    int lane = threadIdx.x & 31, end = (view->visible + 3) / 4 * 4;
     uint32_t most = 0;
 
 #pragma unroll 1
-    for (int from = lane; from < view->visible; from += HELD_FEW * 32) {
+    for (int from = lane; from < end; from += HELD_FEW * 32) {
         float x[HELD_FEW];
 #pragma unroll
         for (int i = 0; i < HELD_FEW; i++)
@@ -23,11 +24,12 @@ SPS_DEVICE uint32_t store_keys(const struct topk_args *a, const struct list_view
 #pragma unroll
         for (int i = 0; i < HELD_FEW; i++) {
             uint32_t key = key_of(a, view, from + i * 32, x[i]);
-            if (key > 0)
+            if (from + i * 32 < end)
                 scores[from + i * 32] = __uint_as_float(key);
             most = most > key ? most : key;
         }
     }
+    __syncwarp();
     return most;
 }
 
@@ -98,11 +100,8 @@ SPS_DEVICE int gather_stored(const uint32_t *keys, int visible, uint32_t bound,
         }
 #pragma unroll
         for (int i = 0; i < once; i++) {
-            int b = from + i * 128 + own;
-            const uint32_t key[4] = {x[i].x, b + 1 < visible ? x[i].y : 0,
-                                     b + 2 < visible ? x[i].z : 0,
-                                     b + 3 < visible ? x[i].w : 0};
-            written = add_four(key, b, bound, written, few);
+            const uint32_t key[4] = {x[i].x, x[i].y, x[i].z, x[i].w};
+            written = add_four(key, from + i * 128 + own, bound, written, few);
         }
     }
     __syncwarp();
