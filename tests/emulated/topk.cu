@@ -93,7 +93,7 @@ static void make(uint64_t seed, size_t way, enum kind kind, struct list *l)
         for (float &x : l->x)
             x = fabsf(x);
     l->work = l->x;
-    std::fill(l->work.begin() + l->visible, l->work.end(), 1e30f); /* what was there */
+    std::fill(l->work.begin() + l->visible, l->work.end(), -1e30f); /* best of keys */
     l->a = {};
     l->a.from.x = l->x.data();
     l->a.count = forced + draw(seed, 3, 1, draw(seed, 4, 0, 3) ? 20 : 64);
