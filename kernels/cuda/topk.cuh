@@ -1,6 +1,7 @@
 /* topk.cuh - choice of blocks by one warp a list: the range that the k-th largest key can
  * be in is cut in four until k keys exactly lie above a cut.  Of long lists the few keys
- * that can be among the best are set aside first.  Equals go to the more recent block.
+ * that can be among the best are set aside first, and each counts those before it. Equals
+ * go to the more recent block.
  */
 #ifndef SPS_KERNELS_CUDA_TOPK_CUH
 #define SPS_KERNELS_CUDA_TOPK_CUH

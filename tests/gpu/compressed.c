@@ -161,7 +161,7 @@ void check_nsa(struct problem *p, int64_t l, int64_t u, int64_t block, int64_t c
 
 /* Few blocks kept, and more than a warp has lanes, of more visible ones than are chosen
  * in registers (256); from sums of p, and from block scores made at once (blocks of 64),
- * by up to four warps a token or, of more than 520, by warps of their own; and more tiles
+ * by up to four warps a token or, of more than 480, by warps of their own; and more tiles
  * of rows than two for each multiprocessor. */
 void check_long_lists(void)
 {
@@ -171,6 +171,8 @@ void check_long_lists(void)
         {"257 blocks of 64", ONE(20, 16400), 8, 2, 64, 64, SPS_BF16, .block = 64},
         {"266 blocks of 64", ONE(30, 17000), 8, 2, 64, 64, SPS_F16, .block = 64},
         {"266 blocks, G 16", ONE(30, 17000), 32, 2, 64, 64, SPS_BF16, .block = 64},
+        {"470 blocks, G 20", ONE(9, 30000), 40, 2, 64, 64, SPS_BF16, .block = 64},
+        {"475 blocks, G 64", ONE(5, 30400), 64, 1, 64, 64, SPS_F16, .block = 64},
         {"522 blocks, G 20", ONE(9, 33400), 40, 2, 64, 64, SPS_BF16, .block = 64},
         {"530 blocks, G 16", ONE(40, 33900), 32, 2, 128, 128, SPS_BF16, .block = 64},
         {"525 blocks, G 12", ONE(30, 33600), 24, 2, 96, 128, SPS_F16, .block = 64},

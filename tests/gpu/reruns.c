@@ -58,25 +58,60 @@ static bool same_selects(struct problem *p, const struct sps_compression *by,
     return same;
 }
 
+/* Lists of some rows by themselves are those that they have among others. */
+static bool same_alone(struct problem *p, const struct sps_compression *by,
+                       const float *k, const float *v, struct lists *l)
+{
+    struct sps_rule rule = {64, 16, 1, 2};
+    size_t bytes = (size_t)l->count * 4, row = bytes / (size_t)p->shape.t;
+    char *all = host(bytes), *alone = host(bytes);
+    int64_t differ = 0;
+
+    MUST(gpu.kernels.compressed_select(&gpu, &p->shape, &p->gpu.in.q, k, v, by, &rule,
+                                       p->rows, p->gpu.o, NULL, &l->gpu));
+    MUST(gpu.backend->download(&gpu, all, l->gpu.list, bytes));
+    memset(alone, 0x77, bytes);
+    upload(l->gpu.list, alone, bytes);
+    for (int64_t i = 1; i < p->shape.t; i += 37)
+        MUST(gpu.kernels.compressed_select(&gpu, &p->shape, &p->gpu.in.q, k, v, by, &rule,
+                                           (struct sps_rows){i, i + 1}, p->gpu.o, NULL,
+                                           &l->gpu));
+    MUST(gpu.backend->download(&gpu, alone, l->gpu.list, bytes));
+    for (size_t i = 1; i < (size_t)p->shape.t; i += 37)
+        differ += memcmp(all + i * row, alone + i * row, row) != 0;
+    free(all), free(alone);
+    return differ == 0;
+}
+
+/* Of enough rows that CTAs draw tiles again: lists made by the warps that made their
+ * scores, and by warps of their own. */
 void check_compressed_reruns(void)
 {
-    struct spec spec = {"rerun", ONE(2500, 2500), 32, 2, 128, 128, SPS_BF16, .block = 64};
-    struct problem p;
-    struct lists l;
+    static const struct spec specs[] = {
+        {"rerun", ONE(2500, 2500), 32, 2, 128, 128, SPS_BF16, .block = 64},
+        {"rerun, 532 blocks", ONE(3300, 34000), 16, 1, 64, 64, SPS_BF16, .block = 64},
+    };
     int64_t cu[2];
 
-    problem_build(&p, &spec, 98);
-    int64_t size = sps_compressed_offsets(&p.shape, 32, 16, cu) * 2 * 128;
-    struct sps_compression by = {.l = 32, .u = 16, .cu = cu};
-    float *k = device((size_t)size * 4), *v = device((size_t)size * 4);
-    lists_new(&p, 2, 64, 16, &l);
-    MUST(gpu.kernels.compress_mean(&gpu, &p.shape, &p.gpu.in.k, &by, k));
-    MUST(gpu.kernels.compress_mean(&gpu, &p.shape, &p.gpu.in.v, &by, v));
-    verdict(same_selects(&p, &by, k, v, &l), "rerun", "20 runs, same bits", gpu.impl, 1,
-            0);
-    lists_drop(&l);
-    device_free(k), device_free(v);
-    problem_drop(&p);
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        const struct spec *spec = &specs[i];
+        struct problem p;
+        struct lists l;
+        problem_build(&p, spec, 98 + i);
+        int64_t size = sps_compressed_offsets(&p.shape, 32, 16, cu) * spec->g * spec->dk;
+        struct sps_compression by = {.l = 32, .u = 16, .cu = cu};
+        float *k = device((size_t)size * 4), *v = device((size_t)size * 4);
+        lists_new(&p, spec->g, 64, 16, &l);
+        MUST(gpu.kernels.compress_mean(&gpu, &p.shape, &p.gpu.in.k, &by, k));
+        MUST(gpu.kernels.compress_mean(&gpu, &p.shape, &p.gpu.in.v, &by, v));
+        verdict(same_selects(&p, &by, k, v, &l), spec->name, "20 runs, same bits",
+                gpu.impl, 1, 0);
+        verdict(same_alone(&p, &by, k, v, &l), spec->name, "rows alone, same lists",
+                gpu.impl, 1, 0);
+        lists_drop(&l);
+        device_free(k), device_free(v);
+        problem_drop(&p);
+    }
 }
 
 /* The GPU's lists by noise: l is of blocks of `block`, as wide as `rule` keeps. */

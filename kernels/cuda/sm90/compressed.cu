@@ -21,7 +21,7 @@ static int log_rows(int64_t p)
     return p == (int64_t)1 << lg || lg > 3 ? lg : 3;
 }
 
-/* Where rows see more tiles of keys than this, and tokens have whole warps, lists are
+/* Where rows see as many tiles of keys as this, and tokens have whole warps, lists are
  * made by warps of their own; else these would be waited for. */
 enum { ASIDE_TILES = 16 };
 
@@ -75,7 +75,7 @@ static void divide(struct sps_device *dev, const struct sps_shape *shape,
     a->columns = a->scores + (sps_shape_blocks(shape, block) + TILE_BLOCKS - 1) /
                                  TILE_BLOCKS * TILE_BLOCKS;
     a->tiles = blocks ? padded(keys) / COMPRESSED90_KEYS + 1 : 0;
-    a->sets = lg >= 4 && a->tiles > ASIDE_TILES ? 2 : 1;
+    a->sets = lg >= 4 && a->tiles > ASIDE_TILES ? 2 : 1; /* one is of the last block */
     if (scratch_bytes(dev, a) > scratch_limit(dev))
         a->sets = 1;
 }

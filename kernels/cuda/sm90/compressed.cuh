@@ -201,7 +201,8 @@ __global__ void __launch_bounds__(NWG * 128 + 128, 1)
 
     if (threadIdx.x == 0) {
         ring_init<S::stages>(r.tiles.at, NWG * 4);
-        /* all threads read queries, have rows and make lists */
+        /* all threads read queries and have rows; they make the lists, or three warps do
+         */
         ring_init<1>(r.q.at, NWG * 128);
         ring_init<2>(r.work.at, NWG * (S::blocks && a.sets == 2 ? 32 : 128), NWG * 128);
         barrier_fence_init();

@@ -107,7 +107,8 @@ SPS_DEVICE void store_carry(const struct row_state *rows, struct block_sums *to)
     }
 }
 
-/* Who a warp's 16 rows belong to: tokens of 1 << lg rows, or a part of one token. */
+/* Who the rows of a warp, or of a warpgroup, belong to: tokens of 1 << lg rows, or a part
+ * of one token. */
 struct warp_tokens {
     int first, count; /* in the tile; whole tokens or the one that has a part here */
     int sees, blocks; /* compressed keys and blocks of this lane's token, 0: none */

@@ -86,7 +86,8 @@ SPS_DEVICE void barrier_wait(uint32_t barrier, uint32_t parity)
     while (!done);
 }
 
-/* A ring of STAGES filled by TMA: barriers full[STAGES], empty[STAGES] at `at`. */
+/* A ring of STAGES filled by TMA or by threads: barriers full[STAGES], empty[STAGES] at
+ * `at`. */
 template <int STAGES> struct ring {
     uint32_t at;
     int stage, phase;

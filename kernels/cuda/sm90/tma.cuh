@@ -61,7 +61,9 @@ SPS_DEVICE void prefetch_line(const void *at)
     asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
 }
 
-/* The 128 bytes at `at` are not needed any more: L2 need not write them back. */
+/* The 128 bytes at `at`, a multiple of that, mean nothing from now on, so that L2 need
+ * not write them back: as a store of anything would, it comes after all that reads them.
+ */
 SPS_DEVICE void discard_line(const void *at)
 {
     asm volatile("discard.global.L2 [%0], 128;" ::"l"(at) : "memory");
