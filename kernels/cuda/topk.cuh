@@ -198,18 +198,28 @@ struct __align__(16) few_keys
     int32_t block[FEW];
 };
 
-/* Add the lanes' keys of a round that reach `bound` to those set aside, in order. */
-SPS_DEVICE int add_few(uint32_t key, int block, uint32_t bound, int written,
+/* Add those of the lanes' keys of N blocks each, from `block` on, that reach `bound` to
+ * what is set aside, in order; returns how many there are then. */
+template <int N>
+SPS_DEVICE int add_few(const uint32_t (&key)[N], int block, uint32_t bound, int written,
                        struct few_keys *few)
 {
-    uint32_t taken = __ballot_sync(~0u, key >= bound);
-    int at = written + __popc(taken & ((1u << (threadIdx.x & 31)) - 1));
+    uint32_t before = (1u << (threadIdx.x & 31)) - 1;
+    int at = written;
 
-    if (key >= bound && at < FEW) {
-        few->key[at] = key;
-        few->block[at] = block;
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+        uint32_t taken = __ballot_sync(~0u, key[j] >= bound);
+        at += __popc(taken & before);
+        written += __popc(taken);
     }
-    return written + __popc(taken);
+#pragma unroll
+    for (int j = 0; j < N; j++)
+        if (key[j] >= bound && at < FEW) {
+            few->key[at] = key[j];
+            few->block[at++] = block + j;
+        }
+    return written;
 }
 
 /* Keys that reach a bound which at least `keep` reach, set aside in order: the keep-th
@@ -230,7 +240,8 @@ SPS_DEVICE int gather_few(const uint32_t *key, int rounds, int keep, struct few_
     for (int i = 0; i < HELD; i++) {
         if (i >= rounds)
             break;
-        written = add_few(key[i], i * 32 + (threadIdx.x & 31), bound, written, few);
+        const uint32_t own[1] = {key[i]};
+        written = add_few(own, i * 32 + (threadIdx.x & 31), bound, written, few);
     }
     __syncwarp();
     return written;

@@ -8,8 +8,13 @@
 
 #include "kernels/cuda/sm90/compressed_choose.cuh"
 
-/* Tiles by which sums are brought to L2 before they are read. */
-enum { TILES_AHEAD = 4 };
+/* Tiles by which sums are brought to L2 before they are read; 16 rows over a tile, and a
+ * tile's rows, in groups of four. */
+enum {
+    TILES_AHEAD = 4,
+    PART_FOURS = sizeof(struct block_sums) / sizeof(float4),
+    TILE_FOURS = TILE_WARPS * PART_FOURS
+};
 
 /* What a choosing warp has in shared memory: its lanes' shares of 16 rows of sums, which
  * only the lane itself writes and reads, and the best of a list. */
@@ -25,7 +30,7 @@ struct __align__(16) chooser
 struct sums_reader {
     const float4 *at;       /* the lane's, of the rows that are next */
     uint32_t place, weight; /* in shared memory: the lane's columns; its row's weight */
-    int tile, part;         /* where `at` is; `part`: row of the token */
+    int tile, part;         /* where `at` is: tile of keys; the token's row */
 };
 
 /* Of the token whose rows begin with warp `warp`; visible 0: no token, nothing is read.
@@ -61,10 +66,9 @@ SPS_DEVICE void copy_first(const struct sums_reader *r)
 /* Go on to the next 16 of p rows; ONE: p is 16. */
 template <bool ONE> SPS_DEVICE void next_rows(struct sums_reader *r, int p)
 {
-    constexpr int tile = TILE_WARPS * 4 * 32;
     bool last = ONE || r->part + 16 >= p;
 
-    r->at += last ? -tile - 8 * r->part : 4 * 32;
+    r->at += last ? -TILE_FOURS - PART_FOURS / 16 * r->part : PART_FOURS;
     r->tile -= last;
     r->part = last ? 0 : r->part + 16;
 }
@@ -73,7 +77,6 @@ template <bool ONE> SPS_DEVICE void next_rows(struct sums_reader *r, int p)
 template <bool ONE>
 SPS_DEVICE void add_part(struct sums_reader *r, int p, const float (&w)[4], float4 *y)
 {
-    constexpr int ahead = TILES_AHEAD * TILE_WARPS * 4 * 32;
     struct sums_reader now = *r;
 
     next_rows<ONE>(r, p);
@@ -89,7 +92,7 @@ SPS_DEVICE void add_part(struct sums_reader *r, int p, const float (&w)[4], floa
         for (int i = 0; i < 2; i++) {
             int row = 4 * (pair + i);
             if (now.tile >= TILES_AHEAD)
-                prefetch_line(now.at + 8 * row - ahead);
+                prefetch_line(now.at + 8 * row - TILES_AHEAD * TILE_FOURS);
             if (ONE || now.part + row + (int)(threadIdx.x & 31) / 8 < p) {
                 float by =
                     ONE ? w[pair + i] : load_shared1(now.weight + 4 * (now.part + row));
@@ -100,8 +103,8 @@ SPS_DEVICE void add_part(struct sums_reader *r, int p, const float (&w)[4], floa
             }
         }
     }
-    __syncwarp(); /* no lane's copy still reads them */
-    if ((threadIdx.x & 16) == 0)
+    __syncwarp();                /* no lane's copy still reads them */
+    if ((threadIdx.x & 16) == 0) /* a lane a row: 8 fours on, less the lane */
         discard_line(now.at + 7 * (threadIdx.x & 15));
 }
 
@@ -119,7 +122,7 @@ SPS_DEVICE uint32_t merge_keys(struct sums_reader *r, int p, int visible, uint32
     for (int i = 0; i < 4; i++)
         w[i] = ONE ? load_shared1(r->weight + 16 * i) : 0;
     keys += block;
-    asm volatile("" : "+l"(r->at), "+l"(keys), "+r"(r->place));
+    asm volatile("" : "+l"(r->at), "+l"(keys), "+r"(r->place)); /* made once */
 #pragma unroll 1
     for (; block >= 0; block -= TILE_BLOCKS, keys -= TILE_BLOCKS) {
         float4 y = make_float4(0, 0, 0, 0);

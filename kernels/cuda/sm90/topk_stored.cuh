@@ -58,29 +58,6 @@ SPS_DEVICE void force_keys(const struct topk_args *a, const struct list_view *vi
     __syncwarp();
 }
 
-/* Set aside those of the lanes' keys of four blocks each, from `block` on, that reach
- * `bound`, in order. */
-SPS_DEVICE int add_four(const uint32_t (&key)[4], int block, uint32_t bound, int written,
-                        struct few_keys *few)
-{
-    uint32_t before = (1u << (threadIdx.x & 31)) - 1;
-    int at = written;
-
-#pragma unroll
-    for (int j = 0; j < 4; j++) {
-        uint32_t taken = __ballot_sync(~0u, key[j] >= bound);
-        at += __popc(taken & before);
-        written += __popc(taken);
-    }
-#pragma unroll
-    for (int j = 0; j < 4; j++)
-        if (key[j] >= bound && at < FEW) {
-            few->key[at] = key[j];
-            few->block[at++] = block + j;
-        }
-    return written;
-}
-
 /* Set aside the stored keys that reach `bound`, in order; returns how many there are. */
 SPS_DEVICE int gather_stored(const uint32_t *keys, int visible, uint32_t bound,
                              struct few_keys *few)
@@ -101,7 +78,7 @@ SPS_DEVICE int gather_stored(const uint32_t *keys, int visible, uint32_t bound,
 #pragma unroll
         for (int i = 0; i < once; i++) {
             const uint32_t key[4] = {x[i].x, x[i].y, x[i].z, x[i].w};
-            written = add_four(key, from + i * 128 + own, bound, written, few);
+            written = add_few(key, from + i * 128 + own, bound, written, few);
         }
     }
     __syncwarp();
