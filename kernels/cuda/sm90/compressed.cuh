@@ -85,8 +85,8 @@ SPS_DEVICE void load_tile(const CUtensorMap *map, uint32_t shared,
 /* Wait until queries and what is known of a row tile may be overwritten. */
 template <typename S> SPS_DEVICE void wait_tile(const struct compressed90_rings<S> *r)
 {
-    barrier_wait(ring_empty(&r->work), r->work.phase ^ 1);
-    barrier_wait(ring_empty(&r->q), r->q.phase ^ 1);
+    ring_free(&r->work);
+    ring_free(&r->q);
 }
 
 template <typename S, int D, int BN>

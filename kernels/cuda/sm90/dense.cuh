@@ -57,7 +57,7 @@ SPS_DEVICE void dense90_load(const struct attend_args *a, const struct dense90_m
         struct key_span span = key_span_of<BN>(&a->at, &tile);
         int kv = tile.head / (int)(a->h / a->g), key = (int)tile.seq.key;
 
-        barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
+        ring_free(&r.q);
         store_shared(r.number + 4 * r.q.stage, number);
         barrier_expect(ring_full(&r.q), q_bytes);
         tma_load_slabs<DK>(shared + r.q.stage * S::q_bytes, S::rows, &maps->q,
@@ -81,7 +81,7 @@ SPS_DEVICE void dense90_load(const struct attend_args *a, const struct dense90_m
             }
         }
     }
-    barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
+    ring_free(&r.q);
     store_shared(r.number + 4 * r.q.stage, -1);
     barrier_arrive(ring_full(&r.q));
 }

@@ -54,7 +54,7 @@ SPS_DEVICE void gate90_load(const struct gate90_args *a, const struct gate90_map
         struct row_tile tile = row_tile_of(&a->at, number, a->groups, a->groups, a->p);
         int kv = tile.head / a->p, steps = gate90_steps(a, &tile);
 
-        barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
+        ring_free(&r.q);
         store_shared(r.number + 4 * r.q.stage, number);
         barrier_expect(ring_full(&r.q), a->p * a->at.tokens * D * 2);
         tma_load_slabs<D>(shared + r.q.stage * S::q_bytes, GATE90_ROWS, &maps->q,
@@ -71,7 +71,7 @@ SPS_DEVICE void gate90_load(const struct gate90_args *a, const struct gate90_map
                               key, KEEP_LONG);
         }
     }
-    barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
+    ring_free(&r.q);
     store_shared(r.number + 4 * r.q.stage, -1);
     barrier_arrive(ring_full(&r.q));
 }

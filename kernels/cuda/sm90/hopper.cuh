@@ -66,14 +66,31 @@ SPS_DEVICE void barrier_expect(uint32_t barrier, uint32_t bytes)
                  : "memory");
 }
 
-SPS_DEVICE void barrier_arrive(uint32_t barrier)
+SPS_DEVICE void barrier_arrive(uint32_t barrier, uint32_t count = 1)
 {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(count)
+                 : "memory");
 }
 
-/* Wait for the end of the phase of this parity.  A fresh barrier lets parity 1 pass, so
- * that a producer's first wait uses 1. */
+/* Wait for the end of the phase of this parity, asleep for a while at a time: polls would
+ * take issue slots from other warps.  A fresh barrier lets parity 1 pass, so that a
+ * producer's first wait uses 1. */
 SPS_DEVICE void barrier_wait(uint32_t barrier, uint32_t parity)
+{
+    const uint32_t most = 10000000; /* nanoseconds a time */
+    uint32_t done;
+
+    do
+        asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], "
+                     "%2, %3; selp.u32 %0,1,0,p;}"
+                     : "=r"(done)
+                     : "r"(barrier), "r"(parity), "r"(most)
+                     : "memory");
+    while (!done);
+}
+
+/* The same by polls, for waits so short that waking up counts. */
+SPS_DEVICE void barrier_poll(uint32_t barrier, uint32_t parity)
 {
     uint32_t done;
 
@@ -119,11 +136,17 @@ template <int STAGES> SPS_DEVICE void ring_init(uint32_t at, int readers, int wr
     }
 }
 
+/* Producer: wait until the stage is free. */
+template <int STAGES> SPS_DEVICE void ring_free(const struct ring<STAGES> *r)
+{
+    barrier_wait(ring_empty(r), r->phase ^ 1);
+}
+
 /* Producer: wait until the stage is free, then announce its bytes. */
 template <int STAGES>
 SPS_DEVICE void ring_begin(const struct ring<STAGES> *r, uint32_t bytes)
 {
-    barrier_wait(ring_empty(r), r->phase ^ 1);
+    ring_free(r);
     barrier_expect(ring_full(r), bytes);
 }
 
@@ -198,6 +221,19 @@ SPS_DEVICE int load_shared(uint32_t at)
     if ((threadIdx.x & 31) == 0)
         asm volatile("ld.shared.s32 %0, [%1];" : "=r"(x) : "r"(at) : "memory");
     return warp_uniform(x);
+}
+
+/* The 16 bytes at `at`, likewise. */
+SPS_DEVICE void load_shared_words(uint32_t at, uint32_t (&x)[4])
+{
+    if ((threadIdx.x & 31) == 0)
+        asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];"
+                     : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+                     : "r"(at)
+                     : "memory");
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        x[i] = (uint32_t)warp_uniform((int)x[i]);
 }
 
 /* This thread's warpgroup. */

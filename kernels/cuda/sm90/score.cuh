@@ -50,7 +50,7 @@ SPS_DEVICE void score90_load(const struct score_args *a, const struct score90_ma
         struct row_tile tile = row_tile_of(&a->at, number, a->groups, a->section, a->p);
         int kv = tile.head / (int)(a->h / a->g), steps = score90_steps(a, &tile);
 
-        barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
+        ring_free(&r.q);
         store_shared(r.number + 4 * r.q.stage, number);
         barrier_expect(ring_full(&r.q), a->p * a->at.tokens * DK * 2);
         tma_load_slabs<DK>(shared + r.q.stage * S::q_bytes, SCORE_ROWS, &maps->q,
@@ -64,7 +64,7 @@ SPS_DEVICE void score90_load(const struct score_args *a, const struct score90_ma
                                (int)tile.seq.key + i * SCORE_KEYS, KEEP_LONG);
         }
     }
-    barrier_wait(ring_empty(&r.q), r.q.phase ^ 1);
+    ring_free(&r.q);
     store_shared(r.number + 4 * r.q.stage, -1);
     barrier_arrive(ring_full(&r.q));
 }

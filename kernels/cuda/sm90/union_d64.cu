@@ -4,5 +4,5 @@
 cudaError_t sps_sm90_union_d64(const struct attend_args *a, const struct union_work *w,
                                cudaStream_t stream)
 {
-    return union_any<64, 10, false>(a, w, stream);
+    return union_any<union_shape<64, 10, 14>, false>(a, w, stream);
 }

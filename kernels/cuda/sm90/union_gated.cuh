@@ -5,7 +5,8 @@
 #ifndef SPS_KERNELS_CUDA_SM90_UNION_GATED_CUH
 #define SPS_KERNELS_CUDA_SM90_UNION_GATED_CUH
 
-#include "kernels/cuda/sm90/union_tile.cuh"
+#include "kernels/cuda/sm90/union_feed.cuh"
+#include "kernels/cuda/sm90/union_steps.cuh"
 
 #ifdef SPS_SM90A
 
@@ -41,21 +42,27 @@ SPS_DEVICE void prefetch_first(const struct attend_args *a, const struct union_w
                       (uint32_t)(a->p * a->dv) * 4);
 }
 
-template <int D, int STAGES>
-SPS_DEVICE void load_window(const struct attend_args *a, const struct union_work *w,
-                            const struct row_tile *tile, uint32_t shared,
-                            struct ring<STAGES> *ring)
+/* Those that warpgroup wg's tokens read. */
+SPS_DEVICE struct unit_range own_units(const struct attend_args *a,
+                                       const struct row_tile *tile, int wg)
 {
-    struct unit_range units = window_units(&a->at, &tile->seq, tile->token, tile->count);
-    int kv = tile->head / ((int)a->h / (int)a->g);
+    int tokens = UNION_ROWS / a->p, first = wg * tokens;
+
+    return window_units(&a->at, &tile->seq, tile->token + first,
+                        min(tile->count - first, tokens));
+}
+
+template <class S>
+SPS_DEVICE void feed_window(const struct attend_args *a, const struct union_work *w,
+                            const struct row_tile *tile, struct union_feeder<S> *f)
+{
+    struct unit_range units = window_units(&a->at, &tile->seq, tile->token, tile->count),
+                      own = own_units(a, tile, threadIdx.x & 31);
 
     prefetch_first(a, w, tile);
-    for (int unit = units.from; unit < units.end; unit++, ring_next(ring)) {
-        barrier_wait(ring_empty(ring), ring->phase ^ 1);
-        if ((threadIdx.x & 31) == 0)
-            load_unit<D, STAGES>(w, tile, kv, shared, ring, unit);
-        __syncwarp();
-    }
+    for (int unit = units.from; unit < units.end; unit++)
+        feed_unit(w, f, unit, {unit >= own.from && unit < own.end, unit + 1 < own.end});
+    feed_end(f);
 }
 
 /* ---- consumers ---- */
@@ -76,37 +83,39 @@ SPS_DEVICE struct key_limits window_limits(const struct attend_args *a,
     return limit;
 }
 
-template <typename T, int D, int STAGES>
-SPS_DEVICE void read_window(const struct attend_args *a, const struct row_tile *tile,
-                            uint32_t shared, int wg, struct ring<STAGES> *ring,
-                            float (&o)[D / 2], struct row_pair *sums)
-{
-    using S = union_shape<D, STAGES>;
-    int tokens = UNION_ROWS / a->p, first = wg * tokens;
-    struct unit_range units = window_units(&a->at, &tile->seq, tile->token, tile->count),
-                      own = window_units(&a->at, &tile->seq, tile->token + first,
-                                         min(tile->count - first, tokens));
-    struct key_limits row = window_limits(a, tile, wg);
-
-#pragma unroll 1
-    for (int unit = units.from; unit < units.end; unit++) {
-        ring_wait(ring);
-        if (unit >= own.from && unit < own.end) {
-            int base = unit * UNION_KEYS;
-            struct key_limits limit = {{row.low[0] - base, row.low[1] - base},
-                                       {row.high[0] - base, row.high[1] - base}};
-            union_step<T, D, true>(o, sums, shared + wg * S::q_bytes,
-                                   shared + S::keys + ring->stage * S::stage, &limit,
-                                   a->c);
-        }
-        ring_release(ring);
-    }
-}
-
 SPS_DEVICE float gate_of(const struct union_gates *gates, int64_t place, int branch)
 {
     return gates->gate && place >= 0 ? gates->gate[place * 3 + branch]
                                      : gates->constant[branch];
+}
+
+/* What row i of o is multiplied by to weigh `weight`; 0 where it read nothing. */
+SPS_DEVICE float row_scale(const struct row_pair *sums, int i, float weight)
+{
+    float sum = quad_sum(sums->l[i]);
+
+    return sum > 0 ? weight / sum : 0;
+}
+
+/* Four columns side by side of row i: of each of the column groups j and j + 1 of 8 a
+ * thread has two, and trades two for its neighbour's.  All lanes. */
+template <int R> SPS_DEVICE float4 row_four(const float (&o)[R], int i, int j)
+{
+    bool odd = threadIdx.x & 1;
+    const float *a = o + 4 * j + 2 * i, *b = a + 4;
+    float2 keep = odd ? make_float2(b[0], b[1]) : make_float2(a[0], a[1]),
+           give = odd ? make_float2(a[0], a[1]) : make_float2(b[0], b[1]);
+    float2 got =
+        make_float2(__shfl_xor_sync(~0u, give.x, 1), __shfl_xor_sync(~0u, give.y, 1));
+
+    return odd ? make_float4(got.x, got.y, keep.x, keep.y)
+               : make_float4(keep.x, keep.y, got.x, got.y);
+}
+
+/* The first of these in groups 0 and 1; 8 j further in groups j and j + 1. */
+SPS_DEVICE int four_column(void)
+{
+    return 8 * (threadIdx.x & 1) + 2 * (threadIdx.x & 2);
 }
 
 /* The union's share of o, to be read again soon. */
@@ -117,13 +126,28 @@ SPS_DEVICE void park_union(const struct attend_args *a, const struct union_gates
 {
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        float scale = row_scale(sums, i, gate_of(gates, rows->place[i], 1));
-        if (rows->place[i] >= 0)
-            write_row<false>(a, rows->place[i], o, i, scale);
+        int64_t place = rows->place[i];
+        float scale = row_scale(sums, i, gate_of(gates, place, 1));
+        float *to = a->o + place * a->dv + four_column();
+#pragma unroll
+        for (int j = 0; j < R / 4; j += 2) {
+            float4 x = row_four(o, i, j);
+            if (place >= 0 && 8 * j + four_column() < a->dv)
+                *(float4 *)(to + 8 * j) =
+                    make_float4(scale * x.x, scale * x.y, scale * x.z, scale * x.w);
+        }
     }
 }
 
-enum { FINISH_AHEAD = 8 };
+/* x + gate y + scale o. */
+SPS_DEVICE float4 gated_four(float4 x, float gate, float4 y, float scale, float4 o)
+{
+    return make_float4(x.x + gate * y.x + scale * o.x, x.y + gate * y.y + scale * o.y,
+                       x.z + gate * y.z + scale * o.z, x.w + gate * y.w + scale * o.w);
+}
+
+/* Fours of each array that a thread asks for at a time. */
+enum { FINISH_AHEAD = 4 };
 
 /* o = first gate * first + what is parked there + the window's share. */
 template <int R>
@@ -131,31 +155,28 @@ SPS_DEVICE void finish_gated(const struct attend_args *a, const struct union_gat
                              const struct union_rows *rows, const float (&o)[R],
                              const struct row_pair *sums)
 {
+    int column = four_column();
+
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         float scale = row_scale(sums, i, gate_of(gates, rows->place[i], 2));
         float gate = gate_of(gates, rows->place[i], 0);
-        if (rows->place[i] < 0)
-            continue;
-        int64_t at = rows->place[i] * a->dv + 2 * (threadIdx.x & 3);
-        float *to = a->o + at;
-        const float *first = gates->first + at;
+        int64_t at = rows->place[i] * a->dv + column;
 #pragma unroll
-        for (int j = 0; j < R / 4; j += FINISH_AHEAD) {
-            float2 x[FINISH_AHEAD] = {}, y[FINISH_AHEAD] = {};
+        for (int j = 0; j < R / 8; j += FINISH_AHEAD) {
+            float4 x[FINISH_AHEAD] = {}, y[FINISH_AHEAD] = {};
 #pragma unroll
             for (int u = 0; u < FINISH_AHEAD; u++)
-                if (8 * (j + u) < a->dv) {
-                    x[u] = *(const float2 *)(to + 8 * (j + u));
-                    y[u] = __ldcs((const float2 *)(first + 8 * (j + u)));
+                if (rows->place[i] >= 0 && 16 * (j + u) + column < a->dv) {
+                    x[u] = *(const float4 *)(a->o + at + 16 * (j + u));
+                    y[u] = __ldcs((const float4 *)(gates->first + at + 16 * (j + u)));
                 }
 #pragma unroll
             for (int u = 0; u < FINISH_AHEAD; u++) {
-                const float *own = o + 4 * (j + u) + 2 * i;
-                if (8 * (j + u) < a->dv)
-                    __stcs((float2 *)(to + 8 * (j + u)),
-                           make_float2(x[u].x + gate * y[u].x + scale * own[0],
-                                       x[u].y + gate * y[u].y + scale * own[1]));
+                float4 own = row_four(o, i, 2 * (j + u));
+                if (rows->place[i] >= 0 && 16 * (j + u) + column < a->dv)
+                    __stcs((float4 *)(a->o + at + 16 * (j + u)),
+                           gated_four(x[u], gate, y[u], scale, own));
             }
         }
     }

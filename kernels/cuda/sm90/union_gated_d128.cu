@@ -4,5 +4,5 @@
 cudaError_t sps_sm90_union_gated_d128(const struct attend_args *a,
                                       const struct union_work *w, cudaStream_t stream)
 {
-    return union_any<128, 5, true>(a, w, stream);
+    return union_any<union_shape<128, 5, 6>, true>(a, w, stream);
 }

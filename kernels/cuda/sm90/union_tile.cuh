@@ -1,5 +1,5 @@
 /* union_tile.cuh - what the kernels over unions share: shared memory, a CTA's tile and
- * its rows, and a step over one unit of keys.
+ * its rows.
  */
 #ifndef SPS_KERNELS_CUDA_SM90_UNION_TILE_CUH
 #define SPS_KERNELS_CUDA_SM90_UNION_TILE_CUH
@@ -8,18 +8,30 @@
 #include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/union.h"
 
-enum { UNION_THREADS = 128 * (UNION_WGS + 1), UNION_READERS = 4 * UNION_WGS };
+enum { UNION_THREADS = 128 * (UNION_WGS + 1), WG_WARPS = 4 };
 enum { ENTRY_WORDS = sizeof(struct union_entry) / 4, ENTRY_BATCH = 32 / ENTRY_WORDS };
+/* A stage is held for a unit that comes this many later at most, so that a ring needs
+ * more stages than that. */
+enum { UNION_NEAR = 2 };
+/* Tiles that have tickets at a time, and tickets of a warpgroup: more than the units of a
+ * ring of keys and the two ends of each such tile. */
+enum { UNION_TILES = 2, UNION_TICKETS = 16 };
 
-/* Shared memory: Q, the ring of K and V, its entries, barriers. */
-template <int D, int STAGES> struct union_shape {
-    static constexpr int q_bytes = UNION_ROWS * D * 2, keys = UNION_WGS * q_bytes;
-    static constexpr int k_bytes = UNION_KEYS * D * 2, stage = 2 * k_bytes;
-    static constexpr int slots = keys + STAGES * stage;
-    static constexpr int ring = slots + STAGES * (int)sizeof(struct union_entry);
-    static constexpr int q_full = ring + 16 * STAGES, q_empty = q_full + 8;
-    static constexpr int bytes = q_empty + 8;
+/* Shared memory: Q, the rings of K and V, tickets, barriers. */
+template <int D, int KEYS, int VALUES> struct union_shape {
+    static constexpr int d = D, key_stages = KEYS, value_stages = VALUES;
+    static constexpr int q_bytes = UNION_ROWS * D * 2, stage = UNION_KEYS * D * 2;
+    static constexpr int keys = UNION_WGS * q_bytes, values = keys + KEYS * stage;
+    static constexpr int tickets = values + VALUES * stage;
+    static constexpr int key_ring = tickets + UNION_WGS * UNION_TICKETS * 16;
+    static constexpr int value_ring = key_ring + 16 * KEYS;
+    static constexpr int tile_ring = value_ring + 16 * VALUES;
+    static constexpr int posted = tile_ring + 16 * UNION_TILES;
+    static constexpr int q_full = posted + UNION_WGS * UNION_TICKETS * 8;
+    static constexpr int bytes = q_full + 8 * UNION_WGS;
     static_assert(bytes <= SM90_SHARED, "fits a CTA");
+    static_assert(UNION_NEAR < KEYS && UNION_NEAR < VALUES, "held stages come free");
+    static_assert(KEYS + 2 * UNION_TILES < UNION_TICKETS, "no ticket is lost");
 };
 
 /* Tile i of the launch, and its union. */
@@ -45,21 +57,6 @@ SPS_DEVICE struct union_tile union_tile_of(const struct attend_args *a,
 }
 
 #ifdef SPS_SM90A
-
-/* K and V of a unit into the ring's stage, which is free.  One thread. */
-template <int D, int STAGES>
-SPS_DEVICE void load_unit(const struct union_work *w, const struct row_tile *tile, int kv,
-                          uint32_t shared, const struct ring<STAGES> *ring, int unit)
-{
-    using S = union_shape<D, STAGES>;
-    uint32_t to = shared + S::keys + ring->stage * S::stage;
-    int key = (int)tile->seq.key + UNION_KEYS * unit;
-
-    barrier_expect(ring_full(ring), S::stage);
-    tma_load_slabs<D>(to, UNION_KEYS, &w->k, ring_full(ring), kv, key, KEEP_LONG);
-    tma_load_slabs<D>(to + S::k_bytes, UNION_KEYS, &w->v, ring_full(ring), kv, key,
-                      KEEP_LONG);
-}
 
 /* A thread's row i of 2, lane/4 + 8 i of its warp: token of the warpgroup, position, and
  * its place in lse, -1 where there is no row. */
@@ -104,67 +101,6 @@ SPS_DEVICE struct union_rows union_rows_of(const struct attend_args *a,
         rows.place[i] = row.place;
     }
     return rows;
-}
-
-template <bool LOW> SPS_DEVICE bool reads_any(const struct key_limits *limit, int i)
-{
-    return limit->high[i] > 0 && (!LOW || limit->low[i] < UNION_KEYS);
-}
-
-template <bool LOW> SPS_DEVICE bool reads_whole(const struct key_limits *limit, int i)
-{
-    return limit->high[i] >= UNION_KEYS && (!LOW || limit->low[i] <= 0);
-}
-
-/* P of one unit: s becomes probabilities, o is rescaled where a row's maximum grew. */
-template <typename T, bool LOW, int R, int RO>
-SPS_DEVICE void union_softmax(float (&s)[R], uint32_t (&p)[R / 2], float (&o)[RO],
-                              struct row_pair *sums, const struct key_limits *limit,
-                              float c)
-{
-    float factor[2];
-    bool grown;
-
-    if (!__any_sync(~0u, reads_any<LOW>(limit, 0) || reads_any<LOW>(limit, 1))) {
-#pragma unroll
-        for (int j = 0; j < R / 2; j++)
-            p[j] = 0;
-        return;
-    }
-    if (__all_sync(~0u, reads_whole<LOW>(limit, 0) && reads_whole<LOW>(limit, 1))) {
-        grown = softmax_rows<false>(s, sums, c, factor);
-    } else {
-        mask_limits<LOW>(s, limit);
-        grown = softmax_rows<true>(s, sums, c, factor);
-    }
-    pack_tile<T>(p, s);
-    if (grown)
-        scale_rows(o, factor);
-}
-
-/* A warpgroup's rows, Q at `q`, meet the unit whose K and V stand at `keys`. */
-template <typename T, int D, bool LOW>
-SPS_DEVICE void union_step(float (&o)[D / 2], struct row_pair *sums, uint32_t q,
-                           uint32_t keys, const struct key_limits *limit, float c)
-{
-    float s[UNION_KEYS / 2];
-    uint32_t p[UNION_KEYS / 4];
-
-    issue_qk<T, D, UNION_ROWS, UNION_KEYS>(s, q, keys);
-    wgmma_wait<0>();
-    hold(s);
-    union_softmax<T, LOW>(s, p, o, sums, limit, c);
-    issue_pv<T, D, UNION_KEYS>(o, p, keys + UNION_KEYS * D * 2);
-    wgmma_wait<0>();
-    hold(o);
-}
-
-/* What row i of o is multiplied by to weigh `weight`; 0 where it read nothing. */
-SPS_DEVICE float row_scale(const struct row_pair *sums, int i, float weight)
-{
-    float sum = quad_sum(sums->l[i]);
-
-    return sum > 0 ? weight / sum : 0;
 }
 #endif
 
