@@ -1,57 +1,127 @@
 /* check.c - every slot of the cuda backend against the reference, on seeded shapes.
  *
  * usage: check [all|big] [random shapes]
- *        check edge [shapes of its list]
- *        check edge FIRST END
- * One line a check that fails or is worth a figure; "N passed, N failed, N skipped" last.
- * `edge` is small enough for compute-sanitizer, `big` passes 2^31 elements.  FIRST END:
- * shapes [FIRST, END) of edge's list, and what follows it only where END reaches its end.
+ *        check edge [FIRST END]
+ *        check PART...
+ * One line a check that fails or is worth a figure, one a part that is done; "N passed, N
+ * failed, N skipped" last.  `edge` is small enough for compute-sanitizer, `big` passes
+ * 2^31 elements.  FIRST END: shapes [FIRST, END) of edge's list, and what follows it only
+ * where END reaches its end.  PART: see the table.
  */
 #include <string.h>
+#include <time.h>
 
 #include "tests/gpu/checks.h"
 
-/* What only `all` and `big` run. */
-static void check_more(int randoms)
+static int64_t first_shape, end_shape = INT64_MAX;
+static int randoms = 12;
+static bool edges_over; /* the list's end was reached */
+
+static void check_shapes(void)
 {
-    check_extremes();
-    check_gated_refusals();
-    check_blocks();
-    check_gated_shapes();
-    check_gates();
-    check_means();
-    check_larger();
+    edges_over = check_edges(first_shape, end_shape);
+}
+
+static void check_randoms(void)
+{
     for (int i = 0; i < randoms; i++)
         check_random((uint64_t)i + 100);
-    check_reruns();
-    check_rows_alone();
-    check_compressed_reruns();
+}
+
+enum set { EDGE, ALL, BIG, SETS };
+static const char *const set_names[SETS] = {"edge", "all", "big"};
+
+/* In the order in which they run, each with the smallest set that has it. */
+static const struct part {
+    const char *name;
+    enum set set;
+    void (*run)(void);
+} parts[] = {
+    {"shapes", EDGE, check_shapes},
+    {"nans", EDGE, check_nans},
+    {"closeness", EDGE, check_closeness},
+    {"lists", EDGE, check_long_lists},
+    {"alone", ALL, check_rows_alone},
+    {"reruns", ALL, check_reruns},
+    {"compressed-reruns", ALL, check_compressed_reruns},
+    {"extremes", ALL, check_extremes},
+    {"refusals", ALL, check_gated_refusals},
+    {"blocks", ALL, check_blocks},
+    {"gated", ALL, check_gated_shapes},
+    {"gates", ALL, check_gates},
+    {"means", ALL, check_means},
+    {"larger", ALL, check_larger},
+    {"random", ALL, check_randoms},
+    {"huge", BIG, check_big},
+};
+enum { PARTS = sizeof parts / sizeof *parts };
+
+static void run_part(const struct part *part)
+{
+    time_t began = time(NULL);
+
+    part->run();
+    printf("part %s is done, %.0f s\n", part->name, difftime(time(NULL), began));
+}
+
+/* Up to the end of the slice of shapes, if that is not the list's. */
+static void run_set(enum set set)
+{
+    for (int i = 0; i < PARTS; i++)
+        if (parts[i].set <= set && (i == 0 || edges_over))
+            run_part(&parts[i]);
+}
+
+/* False, and a line, where no part has the name. */
+static bool run_named(const char *name)
+{
+    for (int i = 0; i < PARTS; i++)
+        if (strcmp(parts[i].name, name) == 0) {
+            run_part(&parts[i]);
+            return true;
+        }
+    fprintf(stderr, "check: no part '%s'; there are", name);
+    for (int i = 0; i < PARTS; i++)
+        fprintf(stderr, " %s", parts[i].name);
+    fprintf(stderr, "\n");
+    return false;
+}
+
+static int set_of(const char *name)
+{
+    int set = 0;
+
+    while (set < SETS && strcmp(set_names[set], name) != 0)
+        set++;
+    return set;
+}
+
+static bool run(int argc, char **argv)
+{
+    int set = set_of(argc > 1 ? argv[1] : "all");
+    bool known = true;
+
+    if (set == EDGE && argc > 3)
+        first_shape = atoi(argv[2]), end_shape = atoi(argv[3]);
+    else if (set > EDGE && set < SETS && argc > 2)
+        randoms = atoi(argv[2]);
+    if (set < SETS)
+        run_set((enum set)set);
+    else
+        for (int i = 1; i < argc; i++)
+            known &= run_named(argv[i]);
+    return known;
 }
 
 int main(int argc, char **argv)
 {
-    const char *what = argc > 1 ? argv[1] : "all";
-    bool edge = strcmp(what, "edge") == 0, some = edge && argc > 3;
-    int number = argc > 2 ? atoi(argv[2]) : 12;
-
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!devices_open()) {
         printf("0 passed, 0 failed, 1 skipped: %s\n", sps_error());
         return 77;
     }
     printf("%s\n", gpu.name);
-    int64_t end = some ? atoi(argv[3]) : edge && argc > 2 ? number : INT64_MAX;
-    bool last = check_edges(some ? number : 0, end);
-    if (last || !some) {
-        check_nans();
-        check_closeness();
-        check_long_lists();
-    }
-    if (!edge)
-        check_more(number);
-    if (strcmp(what, "big") == 0)
-        check_big();
-    bool good = summary();
+    bool known = run(argc, argv), good = summary();
     devices_close();
-    return good ? 0 : 1;
+    return good && known ? 0 : 1;
 }
