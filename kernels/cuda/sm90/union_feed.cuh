@@ -34,7 +34,9 @@ SPS_DEVICE void load_tile(const struct union_feeder<S> *f,
                          ring_full(ring), f->kv, f->key + UNION_KEYS * unit, KEEP_LONG);
 }
 
-/* K, tickets, V; what a warpgroup does not read is given back for its warps. */
+/* K, tickets, V; what a warpgroup does not read is given back for its warps.  Somebody
+ * must read it.  A ticket comes after the values whose stage its own will take: a
+ * warpgroup that did not read those would take their phase for its own. */
 template <class S>
 SPS_DEVICE void feed_unit(const struct union_work *w, struct union_feeder<S> *f, int unit,
                           struct unit_use use)
@@ -45,6 +47,7 @@ SPS_DEVICE void feed_unit(const struct union_work *w, struct union_feeder<S> *f,
     barrier_poll(ring_empty(&f->keys), f->keys.phase ^ 1);
     if (lane == 0)
         load_tile(f, &f->keys, S::keys, &w->k, unit);
+    barrier_poll(ring_full(&f->values), f->values.phase ^ 1);
     if (lane < UNION_WGS && use.chosen)
         post_ticket<S>(f->shared, lane, &f->queue, use.chosen,
                        slot_of(&f->keys) + (slot_of(&f->values) << SLOT_BITS) +

@@ -56,12 +56,16 @@ template <class S>
 SPS_DEVICE void feed_window(const struct attend_args *a, const struct union_work *w,
                             const struct row_tile *tile, struct union_feeder<S> *f)
 {
+    int lane = threadIdx.x & 31;
     struct unit_range units = window_units(&a->at, &tile->seq, tile->token, tile->count),
-                      own = own_units(a, tile, threadIdx.x & 31);
+                      own = own_units(a, tile, lane);
 
     prefetch_first(a, w, tile);
-    for (int unit = units.from; unit < units.end; unit++)
-        feed_unit(w, f, unit, {unit >= own.from && unit < own.end, unit + 1 < own.end});
+    for (int unit = units.from; unit < units.end; unit++) {
+        bool reads = lane < UNION_WGS && unit >= own.from && unit < own.end;
+        if (__any_sync(~0u, reads))
+            feed_unit(w, f, unit, {reads, unit + 1 < own.end});
+    }
     feed_end(f);
 }
 
