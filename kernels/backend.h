@@ -305,8 +305,8 @@ struct sps_kernels {
     /* `attend` over the index, `dense` over the latest `window` tokens (0: none) and
      * `combine` of three parts in one, neither output nor lse of the two kept:
      * o[t,h,dv] = gate[t,h,0] first[t,h,dv] + gate[t,h,1] selected + gate[t,h,2]
-     * windowed; gate NULL: constant[3].  first stands apart from o, on 16 bytes.  Call it
-     * only where attend_gated_suits() says true. */
+     * windowed; gate NULL: constant[3].  first stands apart from o, both on 16 bytes.
+     * Call it only where attend_gated_suits() says true. */
     enum sps_status (*attend_gated)(struct sps_device *dev, const struct sps_shape *shape,
                                     const struct sps_qkv *in,
                                     const struct sps_index *index, int64_t window,

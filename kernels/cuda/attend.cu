@@ -132,11 +132,11 @@ sps_cuda_attend_gated(struct sps_device *dev, const struct sps_shape *shape,
     if (!gated_suits(dev, shape, index, &a))
         return sps_fail(SPS_ENOTSUP, "attend_gated: shape or index not suited "
                                      "(ask attend_gated_suits first)");
-    if (!first || (uintptr_t)first % 16 != 0)
+    if (!first || (uintptr_t)first % 16 != 0 || (uintptr_t)o % 16 != 0)
         return sps_fail(SPS_ENOTSUP,
-                        "attend_gated: first branch at %p: "
-                        "must stand on a multiple of 16 bytes",
-                        (const void *)first);
+                        "attend_gated: first branch at %p, output at %p: "
+                        "must stand on multiples of 16 bytes",
+                        (const void *)first, (const void *)o);
     for (int b = 0; b < 3; b++)
         gates.constant[b] = gate ? 0 : constant[b];
     if (rows.begin >= rows.end)

@@ -119,6 +119,8 @@ void check_gated_shapes(void)
         {"gated, G 4", ONE(1500, 1500), 16, 4, 128, 128, SPS_F16, .from = 700,
          .to = 1400},
         {"gated, positions", ONE(90, 2000), 32, 2, 128, 128, SPS_BF16, .spread = true},
+        {"gated, far positions", ONE(64, 40000), 32, 2, 128, 128, SPS_BF16,
+         .spread = true},
     };
     static const int64_t windows[] = {1, 2, 63, 64, 65, 127, 500, 512, 513, 3000};
     struct problem p;
@@ -131,7 +133,7 @@ void check_gated_shapes(void)
     }
 }
 
-/* A first branch that is not there, or not on 16 bytes, is refused. */
+/* A first branch that is not there, and one or an output not on 16 bytes, is refused. */
 void check_gated_refusals(void)
 {
     struct spec spec = {"gated, refused", ONE(100, 100), 16, 1, 64, 64,
@@ -143,11 +145,11 @@ void check_gated_refusals(void)
     problem_build(&p, &spec, 720);
     lists_new(&p, 1, 64, 2, &l);
     float *first = device((size_t)(100 * 16 * 64 + 1) * 4);
-    const float *bad[] = {NULL, first + 1};
-    for (int i = 0; gpu.kernels.attend_gated && i < 2; i++) {
-        enum sps_status status =
-            gpu.kernels.attend_gated(&gpu, &p.shape, &p.gpu.in, &l.gpu, 10, bad[i], NULL,
-                                     constant, p.rows, p.gpu.o);
+    const float *bad[] = {NULL, first + 1, first};
+    float *o[] = {p.gpu.o, p.gpu.o, p.gpu.o + 2};
+    for (int i = 0; gpu.kernels.attend_gated && i < 3; i++) {
+        enum sps_status status = gpu.kernels.attend_gated(
+            &gpu, &p.shape, &p.gpu.in, &l.gpu, 10, bad[i], NULL, constant, p.rows, o[i]);
         verdict(status == SPS_ENOTSUP, spec.name, sps_error(), gpu.impl, status,
                 SPS_ENOTSUP);
     }

@@ -226,6 +226,9 @@ SPS_DEVICE int load_shared(uint32_t at)
 /* The 16 bytes at `at`, likewise. */
 SPS_DEVICE void load_shared_words(uint32_t at, uint32_t (&x)[4])
 {
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        x[i] = 0;
     if ((threadIdx.x & 31) == 0)
         asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];"
                      : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])

@@ -45,6 +45,7 @@ SPS_DEVICE void feed_unit(const struct union_work *w, struct union_feeder<S> *f,
     bool skips = lane < UNION_WGS && !use.chosen;
 
     barrier_poll(ring_empty(&f->keys), f->keys.phase ^ 1);
+    __syncwarp(); /* or the phase might be over before a slow lane looks */
     if (lane == 0)
         load_tile(f, &f->keys, S::keys, &w->k, unit);
     barrier_poll(ring_full(&f->values), f->values.phase ^ 1);
@@ -56,6 +57,7 @@ SPS_DEVICE void feed_unit(const struct union_work *w, struct union_feeder<S> *f,
         barrier_arrive(ring_empty(&f->keys), WG_WARPS);
     __syncwarp();
     barrier_poll(ring_empty(&f->values), f->values.phase ^ 1);
+    __syncwarp();
     if (lane == 0)
         load_tile(f, &f->values, S::values, &w->v, unit);
     if (skips)

@@ -10,7 +10,7 @@
 
 enum { UNION_THREADS = 128 * (UNION_WGS + 1), WG_WARPS = 4 };
 enum { ENTRY_WORDS = sizeof(struct union_entry) / 4, ENTRY_BATCH = 32 / ENTRY_WORDS };
-/* A stage is held for a unit that comes this many later at most, so that a ring needs
+/* Values are held for a unit that comes this many later at most, so that their ring needs
  * more stages than that. */
 enum { UNION_NEAR = 2 };
 /* Tiles that have tickets at a time, and tickets of a warpgroup: more than the units of a
@@ -30,7 +30,7 @@ template <int D, int KEYS, int VALUES> struct union_shape {
     static constexpr int q_full = posted + UNION_WGS * UNION_TICKETS * 8;
     static constexpr int bytes = q_full + 8 * UNION_WGS;
     static_assert(bytes <= SM90_SHARED, "fits a CTA");
-    static_assert(UNION_NEAR < KEYS && UNION_NEAR < VALUES, "held stages come free");
+    static_assert(UNION_NEAR < VALUES, "held values come free");
     static_assert(KEYS + 2 * UNION_TILES < UNION_TICKETS, "no ticket is lost");
 };
 
