@@ -14,8 +14,9 @@ extern "C" {
 #include "tests/tap.h"
 }
 
-/* What the headers take from hopper.cuh, tile.cuh and softmax.cuh. */
+/* What the headers take from hopper.cuh, barrier.cuh, tile.cuh and softmax.cuh. */
 #define SPS_KERNELS_CUDA_SM90_HOPPER_CUH
+#define SPS_KERNELS_CUDA_SM90_BARRIER_CUH
 #define SPS_KERNELS_CUDA_SM90_SOFTMAX_CUH
 #define SPS_KERNELS_CUDA_TILE_CUH
 #define SPS_SM90A
@@ -53,6 +54,11 @@ static bool barrier_over(uint32_t at, int parity)
 
 static void barrier_poll(uint32_t at, int parity);
 
+SPS_DEVICE void barrier_wait(uint32_t at, int parity)
+{
+    barrier_poll(at, parity);
+}
+
 SPS_DEVICE void store_shared(uint32_t at, int x)
 {
     words[at / 4] = x;
@@ -63,34 +69,19 @@ SPS_DEVICE void load_shared_words(uint32_t at, uint32_t (&x)[4])
     memcpy(x, words + at / 4, sizeof x);
 }
 
-template <int STAGES> struct ring {
-    uint32_t at;
-    int stage, phase;
-};
-
-template <int STAGES> SPS_DEVICE uint32_t ring_full(const struct ring<STAGES> *r)
-{
-    return r->at + 8 * r->stage;
-}
-
-template <int STAGES> SPS_DEVICE uint32_t ring_empty(const struct ring<STAGES> *r)
-{
-    return r->at + 8 * (STAGES + r->stage);
-}
-
-template <int STAGES> SPS_DEVICE void ring_next(struct ring<STAGES> *r)
-{
-    if (++r->stage == STAGES)
-        r->stage = 0, r->phase ^= 1;
-}
-
 SPS_DEVICE void barrier_expect(uint32_t, uint32_t)
+{
+}
+
+SPS_DEVICE void barrier_fence_init(void)
 {
 }
 
 [[maybe_unused]] SPS_DEVICE void warp_arrive(uint32_t)
 {
 }
+
+#include "kernels/cuda/sm90/ring.cuh"
 
 /* ---- loads that are on their way ---- */
 
@@ -253,7 +244,7 @@ template <class S> static bool work(void)
 
 struct tile {
     vector<union_entry> entries;
-    int window[UNION_WGS][2]; /* units [from, end) of each warpgroup */
+    struct unit_range window[UNION_WGS]; /* of each warpgroup */
 };
 
 /* dense of 8 warpgroups read a unit; `empty`: some tiles have none. */
@@ -271,8 +262,8 @@ static struct tile tile_of(int units, int dense, bool empty)
             t.entries.push_back(e);
     }
     for (int w = 0; w < UNION_WGS; w++) {
-        t.window[w][0] = w + draw(2);
-        t.window[w][1] = t.window[w][0] + (empty && draw(3) == 0 ? 0 : draw(5));
+        t.window[w].from = w + draw(2);
+        t.window[w].end = t.window[w].from + (empty && draw(3) == 0 ? 0 : draw(5));
     }
     return t;
 }
@@ -295,15 +286,9 @@ template <class S> static void feed_all(void *)
     for (const struct tile &t : *fed) {
         struct union_tile tile = {};
         tile.entries = t.entries.data(), tile.count = (int)t.entries.size();
-        barrier_poll(ring_empty(&ring), ring.phase ^ 1);
+        ring_free(&ring);
         feed_union(&work, &tile, &f);
-        for (int unit = 0; unit < 9; unit++) {
-            const int *own = t.window[lane % UNION_WGS];
-            bool reads = lane < UNION_WGS && unit >= own[0] && unit < own[1];
-            if (__any_sync(~0u, reads))
-                feed_unit(&work, &f, unit, {reads, unit + 1 < own[1]});
-        }
-        feed_end(&f);
+        feed_range(&work, {0, 9}, t.window[lane % UNION_WGS], &f);
         ring_next(&ring);
     }
 }
@@ -324,34 +309,18 @@ static void expect(const vector<tile> &tiles, int wg, vector<int> *told,
         }
         told->push_back(END);
         near->push_back(true); /* of no meaning */
-        for (int unit = t.window[wg][0]; unit < t.window[wg][1]; unit++)
-            told->push_back(unit), near->push_back(unit + 1 < t.window[wg][1]);
+        for (int unit = t.window[wg].from; unit < t.window[wg].end; unit++)
+            told->push_back(unit), near->push_back(unit + 1 < t.window[wg].end);
         told->push_back(END);
         near->push_back(true);
     }
-}
-
-template <class S> static void start_barriers(void)
-{
-    enum { READERS = UNION_WGS * WG_WARPS };
-
-    for (int i = 0; i < S::key_stages; i++)
-        barrier_init(S::key_ring + 8 * i, 1),
-            barrier_init(S::key_ring + 8 * (S::key_stages + i), READERS);
-    for (int i = 0; i < S::value_stages; i++)
-        barrier_init(S::value_ring + 8 * i, 1),
-            barrier_init(S::value_ring + 8 * (S::value_stages + i), READERS);
-    for (int i = 0; i < UNION_TILES; i++)
-        barrier_init(S::tile_ring + 8 * (UNION_TILES + i), READERS);
-    for (int i = 0; i < UNION_WGS * UNION_TICKETS; i++)
-        barrier_init(S::posted + 8 * i, 1);
 }
 
 template <class S> static bool told_right(const vector<tile> &tiles)
 {
     bool right = true;
 
-    start_barriers<S>();
+    init_barriers<S>(0);
     fed = &tiles;
     loads.clear(), sound = true, let_work = work<S>;
     for (int wg = 0; wg < UNION_WGS; wg++) {

@@ -72,6 +72,13 @@ static void run_set(enum set set)
             run_part(&parts[i]);
 }
 
+/* False, and a line of what was wrong with the arguments. */
+static bool told(const char *what)
+{
+    fprintf(stderr, "check: %s\n", what);
+    return false;
+}
+
 /* False, and a line, where no part has the name. */
 static bool run_named(const char *name)
 {
@@ -103,7 +110,9 @@ static bool run(int argc, char **argv)
 
     if (set == EDGE && argc > 3)
         first_shape = atoi(argv[2]), end_shape = atoi(argv[3]);
-    else if (set > EDGE && set < SETS && argc > 2)
+    else if (set == EDGE && argc > 2)
+        return told("edge takes FIRST END, the first shape and the one behind the last");
+    else if (set < SETS && argc > 2)
         randoms = atoi(argv[2]);
     if (set < SETS)
         run_set((enum set)set);

@@ -1,5 +1,5 @@
-/* hopper.cuh - building blocks of the sm_90a kernels: mbarrier, wgmma, register moves
- * (PTX ISA 8.0, "Asynchronous Barrier", "wgmma"); copies stand in tma.cuh.
+/* hopper.cuh - building blocks of the sm_90a kernels: tiles, warpgroups, wgmma (PTX ISA
+ * 8.0, "wgmma"); barriers stand in barrier.cuh and ring.cuh, copies in tma.cuh.
  *
  * A tile of ROWS x D 16-bit elements lies in shared memory as D/64 slabs of [ROWS][64]; a
  * row is 128 bytes and its chunk c of 16 bytes stands at c ^ (row & 7), the layout that
@@ -12,6 +12,7 @@
 #ifndef SPS_KERNELS_CUDA_SM90_HOPPER_CUH
 #define SPS_KERNELS_CUDA_SM90_HOPPER_CUH
 
+#include "kernels/cuda/sm90/ring.cuh"
 #include "kernels/cuda/sm90/tma.cuh"
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -43,133 +44,7 @@ static cudaError_t sm90_launch(void (*kernel)(P...), int grid, int threads, int 
     return error;
 }
 
-/* ---- mbarrier: 8 bytes of shared memory ---- */
-
-/* One thread, once; then barrier_fence_init() there and __syncthreads().  `count`
- * arrivals end a phase. */
-SPS_DEVICE void barrier_init(uint32_t barrier, uint32_t count)
-{
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count)
-                 : "memory");
-}
-
-SPS_DEVICE void barrier_fence_init(void)
-{
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
-
-/* One arrival that announces `bytes` to come by TMA. */
-SPS_DEVICE void barrier_expect(uint32_t barrier, uint32_t bytes)
-{
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier),
-                 "r"(bytes)
-                 : "memory");
-}
-
-SPS_DEVICE void barrier_arrive(uint32_t barrier, uint32_t count = 1)
-{
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(count)
-                 : "memory");
-}
-
-/* Wait for the end of the phase of this parity, asleep for a while at a time: polls would
- * take issue slots from other warps.  A fresh barrier lets parity 1 pass, so that a
- * producer's first wait uses 1. */
-SPS_DEVICE void barrier_wait(uint32_t barrier, uint32_t parity)
-{
-    const uint32_t most = 10000000; /* nanoseconds a time */
-    uint32_t done;
-
-    do
-        asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], "
-                     "%2, %3; selp.u32 %0,1,0,p;}"
-                     : "=r"(done)
-                     : "r"(barrier), "r"(parity), "r"(most)
-                     : "memory");
-    while (!done);
-}
-
-/* The same by polls, for waits so short that waking up counts. */
-SPS_DEVICE void barrier_poll(uint32_t barrier, uint32_t parity)
-{
-    uint32_t done;
-
-    do
-        asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], "
-                     "%2; selp.u32 %0,1,0,p;}"
-                     : "=r"(done)
-                     : "r"(barrier), "r"(parity)
-                     : "memory");
-    while (!done);
-}
-
-/* A ring of STAGES filled by TMA or by threads: barriers full[STAGES], empty[STAGES] at
- * `at`. */
-template <int STAGES> struct ring {
-    uint32_t at;
-    int stage, phase;
-};
-
-template <int STAGES> SPS_DEVICE uint32_t ring_full(const struct ring<STAGES> *r)
-{
-    return r->at + 8 * r->stage;
-}
-
-template <int STAGES> SPS_DEVICE uint32_t ring_empty(const struct ring<STAGES> *r)
-{
-    return r->at + 8 * (STAGES + r->stage);
-}
-
-template <int STAGES> SPS_DEVICE void ring_next(struct ring<STAGES> *r)
-{
-    if (++r->stage == STAGES)
-        r->stage = 0, r->phase ^= 1;
-}
-
-/* One thread: barriers of a ring whose stages `writers` arrivals (and TMA) fill and
- * `readers` arrivals give back. */
-template <int STAGES> SPS_DEVICE void ring_init(uint32_t at, int readers, int writers = 1)
-{
-    for (int i = 0; i < STAGES; i++) {
-        barrier_init(at + 8 * i, writers);
-        barrier_init(at + 8 * (STAGES + i), readers);
-    }
-}
-
-/* Producer: wait until the stage is free. */
-template <int STAGES> SPS_DEVICE void ring_free(const struct ring<STAGES> *r)
-{
-    barrier_wait(ring_empty(r), r->phase ^ 1);
-}
-
-/* Producer: wait until the stage is free, then announce its bytes. */
-template <int STAGES>
-SPS_DEVICE void ring_begin(const struct ring<STAGES> *r, uint32_t bytes)
-{
-    ring_free(r);
-    barrier_expect(ring_full(r), bytes);
-}
-
-/* Consumer: wait until the stage is filled. */
-template <int STAGES> SPS_DEVICE void ring_wait(const struct ring<STAGES> *r)
-{
-    barrier_wait(ring_full(r), r->phase);
-}
-
-/* One arrival a warp, after all its lanes: its lane 0's. */
-SPS_DEVICE void warp_arrive(uint32_t barrier)
-{
-    __syncwarp();
-    if ((threadIdx.x & 31) == 0)
-        barrier_arrive(barrier);
-}
-
-/* Consumer: a warp gives the stage back and goes on to the next. */
-template <int STAGES> SPS_DEVICE void ring_release(struct ring<STAGES> *r)
-{
-    warp_arrive(ring_empty(r));
-    ring_next(r);
-}
+/* ---- words of shared memory ---- */
 
 SPS_DEVICE void store_shared(uint32_t at, int x)
 {

@@ -103,21 +103,6 @@ SPS_DEVICE void read_unions(const struct attend_args *a, const struct union_work
                 finish_row<true>(a, rows.place[x], o, &sums, x);
     }
 }
-
-/* One thread. */
-template <class S> SPS_DEVICE void init_barriers(uint32_t shared)
-{
-    enum { READERS = UNION_WGS * WG_WARPS };
-
-    for (int i = 0; i < UNION_WGS; i++)
-        barrier_init(shared + S::q_full + 8 * i, 1);
-    for (int i = 0; i < UNION_WGS * UNION_TICKETS; i++)
-        barrier_init(shared + S::posted + 8 * i, 1);
-    ring_init<S::key_stages>(shared + S::key_ring, READERS);
-    ring_init<S::value_stages>(shared + S::value_ring, READERS);
-    ring_init<UNION_TILES>(shared + S::tile_ring, READERS);
-    barrier_fence_init();
-}
 #endif
 
 template <typename T, class S, bool GATED>

@@ -77,6 +77,24 @@ template <class S> SPS_DEVICE void feed_end(struct union_feeder<S> *f)
     __syncwarp();
 }
 
+/* Units [from, end). */
+struct unit_range {
+    int from, end;
+};
+
+/* Those of `units` that somebody reads; lane's warpgroup reads `own`. */
+template <class S>
+SPS_DEVICE void feed_range(const struct union_work *w, struct unit_range units,
+                           struct unit_range own, struct union_feeder<S> *f)
+{
+    for (int unit = units.from; unit < units.end; unit++) {
+        bool reads = (threadIdx.x & 31) < UNION_WGS && unit >= own.from && unit < own.end;
+        if (__any_sync(~0u, reads))
+            feed_unit(w, f, unit, {reads, unit + 1 < own.end});
+    }
+    feed_end(f);
+}
+
 /* ---- the union ---- */
 
 /* This lane's word of the next ENTRY_BATCH entries from j on. */

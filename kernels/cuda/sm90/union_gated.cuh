@@ -10,12 +10,7 @@
 
 #ifdef SPS_SM90A
 
-/* Units [from, end). */
-struct unit_range {
-    int from, end;
-};
-
-/* Those that `count` tokens from `token` on read through the window of a->at. */
+/* Units that `count` tokens from `token` on read through the window of a->at. */
 SPS_DEVICE struct unit_range
 window_units(const struct geometry *at, const struct seq_view *seq, int token, int count)
 {
@@ -56,17 +51,11 @@ template <class S>
 SPS_DEVICE void feed_window(const struct attend_args *a, const struct union_work *w,
                             const struct row_tile *tile, struct union_feeder<S> *f)
 {
-    int lane = threadIdx.x & 31;
     struct unit_range units = window_units(&a->at, &tile->seq, tile->token, tile->count),
-                      own = own_units(a, tile, lane);
+                      own = own_units(a, tile, threadIdx.x & 31);
 
     prefetch_first(a, w, tile);
-    for (int unit = units.from; unit < units.end; unit++) {
-        bool reads = lane < UNION_WGS && unit >= own.from && unit < own.end;
-        if (__any_sync(~0u, reads))
-            feed_unit(w, f, unit, {reads, unit + 1 < own.end});
-    }
-    feed_end(f);
+    feed_range(w, units, own, f);
 }
 
 /* ---- consumers ---- */

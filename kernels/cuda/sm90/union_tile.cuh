@@ -58,6 +58,21 @@ SPS_DEVICE struct union_tile union_tile_of(const struct attend_args *a,
 
 #ifdef SPS_SM90A
 
+/* All barriers of a CTA.  One thread. */
+template <class S> SPS_DEVICE void init_barriers(uint32_t shared)
+{
+    enum { READERS = UNION_WGS * WG_WARPS };
+
+    for (int i = 0; i < UNION_WGS; i++)
+        barrier_init(shared + S::q_full + 8 * i, 1);
+    for (int i = 0; i < UNION_WGS * UNION_TICKETS; i++)
+        barrier_init(shared + S::posted + 8 * i, 1);
+    ring_init<S::key_stages>(shared + S::key_ring, READERS);
+    ring_init<S::value_stages>(shared + S::value_ring, READERS);
+    ring_init<UNION_TILES>(shared + S::tile_ring, READERS);
+    barrier_fence_init();
+}
+
 /* A thread's row i of 2, lane/4 + 8 i of its warp: token of the warpgroup, position, and
  * its place in lse, -1 where there is no row. */
 struct union_row {
