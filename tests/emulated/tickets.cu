@@ -1,9 +1,9 @@
 /* tickets.cu - the producer of the kernels over unions
  * (kernels/cuda/sm90/union_feed.cuh), without a GPU: barriers that count, loads that
  * arrive when they like, and three readers that hold and give back stages as
- * union_steps.cuh does, in a random order.  Every reader must be told its units, in
- * order, while they stand where it was told; a ticket may not be written over before it
- * is read; and nothing may wait for ever.
+ * union_steps.cuh does, in a random order.  Every reader must be told its tiles and
+ * units, in order, while they stand where it was told; a ticket may not be written over
+ * before it is read; and nothing may wait for ever.
  */
 #include <vector>
 
@@ -104,7 +104,7 @@ using std::vector;
 
 /* ---- readers ---- */
 
-enum step { TAKE, SCORES, VALUES };
+enum step { TILE, TAKE, SCORES, VALUES, OVER };
 
 /* A warpgroup as union_steps.cuh drives it: `held` is the unit before, whose values wait
  * for the scores of `own`. */
@@ -116,6 +116,7 @@ struct reader {
     bool holds;
     int ends;
     vector<int> told, near; /* units, END where a part ends; their `near` */
+    vector<int> numbers;    /* of tiles */
 };
 
 enum { END = -1, PARTS = 2 };
@@ -172,10 +173,25 @@ template <class S> static void give_back_values(const struct ticket *t)
                    WG_WARPS);
 }
 
+static bool posted(const struct reader *r)
+{
+    return barrier_over(ring_full(&r->queue), r->queue.phase);
+}
+
+/* The next tile's number; false while there is none. */
+template <class S> static bool begin(struct reader *r, int wg)
+{
+    if (!posted(r))
+        return false;
+    r->numbers.push_back(take_tile<S>(0, wg, &r->queue));
+    r->step = r->numbers.back() < 0 ? OVER : TAKE;
+    return true;
+}
+
 /* The warpgroup's next ticket; false while there is none. */
 template <class S> static bool take(struct reader *r, int wg)
 {
-    if (!barrier_over(ring_full(&r->queue), r->queue.phase))
+    if (!posted(r))
         return false;
     r->own = take_ticket<S>(0, wg, &r->queue);
     r->told.push_back(r->own.last ? END : r->own.unit);
@@ -184,6 +200,7 @@ template <class S> static bool take(struct reader *r, int wg)
     if (r->own.last && ++r->ends % PARTS == 0) {
         barrier_arrive(ring_empty(&r->tiles), WG_WARPS);
         ring_next(&r->tiles);
+        r->step = TILE;
     }
     return true;
 }
@@ -223,6 +240,23 @@ static bool load_arrives(void)
     return true;
 }
 
+template <class S> static bool step(struct reader *r, int wg)
+{
+    switch (r->step) {
+    case TILE:
+        return begin<S>(r, wg);
+    case TAKE:
+        return take<S>(r, wg);
+    case SCORES:
+        return score<S>(r);
+    case VALUES:
+        return add_values<S>(r);
+    case OVER:
+        break;
+    }
+    return false;
+}
+
 /* One of those that can do something does it; false when nobody can. */
 template <class S> static bool work(void)
 {
@@ -230,11 +264,7 @@ template <class S> static bool work(void)
 
     for (int i = 0; i <= UNION_WGS; i++) {
         int who = (from + i) % (UNION_WGS + 1);
-        struct reader *r = &readers[who % UNION_WGS];
-        if (who == UNION_WGS    ? load_arrives()
-            : r->step == TAKE   ? take<S>(r, who)
-            : r->step == SCORES ? score<S>(r)
-                                : add_values<S>(r))
+        if (who == UNION_WGS ? load_arrives() : step<S>(&readers[who], who))
             return true;
     }
     return false;
@@ -283,14 +313,18 @@ template <class S> static void feed_all(void *)
 
     f.keys.at = S::key_ring, f.values.at = S::value_ring;
     f.queue = tickets_of<S>(0, lane);
-    for (const struct tile &t : *fed) {
+    for (size_t i = 0; i < fed->size(); i++) {
+        const struct tile &t = (*fed)[i];
         struct union_tile tile = {};
         tile.entries = t.entries.data(), tile.count = (int)t.entries.size();
         ring_free(&ring);
+        feed_tile(&f, (int)i);
         feed_union(&work, &tile, &f);
         feed_range(&work, {0, 9}, t.window[lane % UNION_WGS], &f);
         ring_next(&ring);
     }
+    ring_free(&ring);
+    feed_tile(&f, -1);
 }
 
 /* What reader wg must be told. */
@@ -318,8 +352,12 @@ static void expect(const vector<tile> &tiles, int wg, vector<int> *told,
 
 template <class S> static bool told_right(const vector<tile> &tiles)
 {
+    vector<int> numbers;
     bool right = true;
 
+    for (int i = 0; i < (int)tiles.size(); i++)
+        numbers.push_back(i);
+    numbers.push_back(-1);
     init_barriers<S>(0);
     fed = &tiles;
     loads.clear(), sound = true, let_work = work<S>;
@@ -331,6 +369,8 @@ template <class S> static bool told_right(const vector<tile> &tiles)
     warp_run(feed_all<S>, NULL);
     while (sound && readers_work())
         ;
+    for (const struct reader &r : readers)
+        right &= r.numbers == numbers;
     for (int wg = 0; wg < UNION_WGS; wg++) {
         vector<int> told, near;
         expect(tiles, wg, &told, &near);

@@ -34,6 +34,16 @@ static size_t tile_bytes(const struct attend_args *a, const struct union_work *w
     return (size_t)a->index_heads * ((size_t)w->most * sizeof *w->entries + 4);
 }
 
+/* Bytes of scratch that CTAs park their unions' shares of o in, rows of the kernel's
+ * width. */
+static size_t parked_bytes(struct sps_device *dev, const struct attend_args *a)
+{
+    size_t width = sps_cuda_size(a->dk, a->dv) == 0 ? 64 : 128;
+
+    return (size_t)cuda_state_of(dev)->prop.multiProcessorCount * UNION_WGS * UNION_ROWS *
+           width * sizeof(float);
+}
+
 /* Maps, and room for the unions of as many tiles as the scratch may hold. */
 static enum sps_status prepare(struct sps_device *dev, const struct sps_shape *shape,
                                const struct attend_args *a, struct union_work *w)
@@ -49,14 +59,17 @@ static enum sps_status prepare(struct sps_device *dev, const struct sps_shape *s
                               UNION_KEYS));
     w->most = a->at.tokens * a->width * (a->block / UNION_KEYS);
     w->most = w->most < units ? w->most : units;
-    int64_t fit = (int64_t)(sps_cuda_work_limit(dev) / tile_bytes(a, w));
+    size_t parked = w->gates.first ? parked_bytes(dev, a) : 0;
+    int64_t fit = (int64_t)((sps_cuda_work_limit(dev) - parked) / tile_bytes(a, w));
     fit = fit < 1 ? 1 : fit;
     w->tiles = (int32_t)(fit < a->at.tiles ? fit : a->at.tiles);
     size_t lists = (size_t)w->tiles * (size_t)a->index_heads;
     size_t bytes = lists * (size_t)w->most * sizeof *w->entries;
-    SPS_TRY(sps_cuda_reserve(dev, sps_cuda_round(bytes) + sps_cuda_round(lists * 4)));
+    SPS_TRY(sps_cuda_reserve(dev, sps_cuda_round(bytes) + sps_cuda_round(lists * 4) +
+                                      sps_cuda_round(parked)));
     w->entries = (struct union_entry *)sps_cuda_take(dev, bytes);
     w->count = (int32_t *)sps_cuda_take(dev, lists * 4);
+    w->parked = (float4 *)sps_cuda_take(dev, parked);
     return SPS_OK;
 }
 
@@ -85,7 +98,9 @@ enum sps_status sps_sm90_union(struct sps_device *dev, const struct sps_shape *s
         w.ctas = (int)(tiles < most ? tiles : most);
         CUDA_TRY(sps_sm90_union_lists(a, &w, sps_shape_blocks(shape, UNION_KEYS),
                                       state->stream));
+        w.counter = sps_sm90_counter(dev);
         CUDA_TRY(by->run(a, &w, state->stream));
+        sps_sm90_draws(dev, tiles);
     }
     return SPS_OK;
 }

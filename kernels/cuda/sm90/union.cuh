@@ -14,6 +14,16 @@
 
 /* ---- producer: one warp ---- */
 
+/* The tile after those of this CTA so far; all lanes. */
+SPS_DEVICE int draw_union(const struct union_work *w)
+{
+    int number = 0;
+
+    if ((threadIdx.x & 31) == 0)
+        number = draw_tile(&w->counter);
+    return __shfl_sync(~0u, number, 0);
+}
+
 template <class S, bool GATED>
 SPS_DEVICE void feed_unions(const struct attend_args *a, const struct union_work *w,
                             uint32_t shared)
@@ -25,22 +35,27 @@ SPS_DEVICE void feed_unions(const struct attend_args *a, const struct union_work
         shared, 0, 0, {shared + S::key_ring, 0, 0}, {shared + S::value_ring, 0, 0},
             tickets_of<S>(shared, threadIdx.x & 31)
     };
+    int total = w->tiles * a->groups, number = blockIdx.x;
 
-    for (int i = blockIdx.x; i < w->tiles * a->groups; i += gridDim.x) {
-        struct union_tile tile = union_tile_of(a, w, i);
+    while (number < total) {
+        struct union_tile tile = union_tile_of(a, w, number);
         f.kv = tile.rows.head / ((int)a->h / (int)a->g);
         f.key = (int)tile.rows.seq.key;
         ring_free(&tiles);
+        feed_tile(&f, number);
+        number = draw_union(w);
         feed_union(w, &tile, &f);
         if constexpr (GATED)
             feed_window(a, w, &tile.rows, &f);
         ring_next(&tiles);
     }
+    ring_free(&tiles);
+    feed_tile(&f, -1);
 }
 
 /* ---- consumers: a warpgroup of 64 rows each ---- */
 
-/* The warpgroup's rows of tile i, if there is one, into its Q, which it has read. */
+/* The warpgroup's rows of tile i, if it is one, into its Q, which it has read. */
 template <class S>
 SPS_DEVICE void load_queries(const struct attend_args *a, const struct union_work *w,
                              uint32_t shared, int wg, int i)
@@ -48,7 +63,7 @@ SPS_DEVICE void load_queries(const struct attend_args *a, const struct union_wor
     int tokens = UNION_ROWS / a->p;
     uint32_t full = shared + S::q_full + 8 * wg;
 
-    if ((threadIdx.x & 127) != 0 || i >= w->tiles * a->groups)
+    if ((threadIdx.x & 127) != 0 || i < 0)
         return;
     struct row_tile tile = union_tile_of(a, w, i).rows;
     barrier_expect(full, tokens * a->p * S::d * 2);
@@ -65,11 +80,11 @@ SPS_DEVICE void read_unions(const struct attend_args *a, const struct union_work
     struct ring<UNION_TILES> tiles = {
         shared + S::tile_ring, 0, 0
     };
-    int turn = 0;
+    int number = take_tile<S>(shared, wg, &reader.queue);
 
-    load_queries<S>(a, w, shared, wg, blockIdx.x);
-    for (int i = blockIdx.x; i < w->tiles * a->groups; i += gridDim.x, turn ^= 1) {
-        struct row_tile tile = union_tile_of(a, w, i).rows;
+    load_queries<S>(a, w, shared, wg, number);
+    for (int turn = 0; number >= 0; turn ^= 1) {
+        struct row_tile tile = union_tile_of(a, w, number).rows;
         struct union_rows rows = union_rows_of(a, &tile, wg);
         struct row_pair sums;
         float o[S::d / 2];
@@ -83,7 +98,7 @@ SPS_DEVICE void read_unions(const struct attend_args *a, const struct union_work
             return limit;
         });
         if constexpr (GATED) {
-            park_union(a, &w->gates, &rows, o, &sums);
+            park_union(w, &rows, o, &sums);
             start_rows(o, &sums);
             struct key_limits row = window_limits(a, &tile, wg);
             read_units<T, S, true>(&reader, o, &sums, a->c, [&](const struct ticket *t) {
@@ -94,13 +109,16 @@ SPS_DEVICE void read_unions(const struct attend_args *a, const struct union_work
         }
         ring_release(&tiles);
         named_sync(1 + wg, 32 * WG_WARPS);
-        load_queries<S>(a, w, shared, wg, i + gridDim.x);
-        if constexpr (GATED)
-            finish_gated(a, &w->gates, &rows, o, &sums);
-        else
+        number = take_tile<S>(shared, wg, &reader.queue);
+        load_queries<S>(a, w, shared, wg, number);
+        if constexpr (GATED) {
+            add_parked(w, &rows, o, &sums);
+            finish_gated(a, &w->gates, &rows, o);
+        } else {
 #pragma unroll
             for (int x = 0; x < 2; x++)
                 finish_row<true>(a, rows.place[x], o, &sums, x);
+        }
     }
 }
 #endif

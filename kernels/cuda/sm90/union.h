@@ -6,7 +6,7 @@
 
 #include <cuda.h>
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/sm90/tma.h"
 
 /* Consumer warpgroups of a CTA, each with 64 rows: 64/p tokens of p heads. */
 enum { UNION_WGS = 3, UNION_ROWS = 64, UNION_KEYS = 64 };
@@ -33,7 +33,9 @@ struct union_work {
     int64_t most;
     int32_t first, tiles;
     int ctas; /* to launch */
+    struct tile_counter counter;
     struct union_gates gates;
+    float4 *parked;      /* gated: d/8 a consumer thread of each CTA */
     CUtensorMap q, k, v; /* boxes: p heads of 64/p tokens; 64 keys of one head */
 };
 

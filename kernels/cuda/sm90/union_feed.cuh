@@ -67,6 +67,16 @@ SPS_DEVICE void feed_unit(const struct union_work *w, struct union_feeder<S> *f,
     ring_next(&f->values);
 }
 
+/* Tickets of tile `number` follow, -1: none. */
+template <class S> SPS_DEVICE void feed_tile(struct union_feeder<S> *f, int number)
+{
+    int lane = threadIdx.x & 31;
+
+    if (lane < UNION_WGS)
+        post_tile<S>(f->shared, lane, &f->queue, number);
+    __syncwarp();
+}
+
 /* A row of tickets ends. */
 template <class S> SPS_DEVICE void feed_end(struct union_feeder<S> *f)
 {

@@ -1,6 +1,7 @@
 /* union_gated.cuh - NSA's gated sum (arXiv 2502.11089, eq. 5) behind a union: the tile's
  * rows go on to their latest keys, with the same Q, ring and registers.  What the union
- * gave waits in o itself, which the window's end, soon after, finds in L2.
+ * gave waits in scratch of the CTA, as registers hold it, which the window's end, soon
+ * after, finds in L2.
  */
 #ifndef SPS_KERNELS_CUDA_SM90_UNION_GATED_CUH
 #define SPS_KERNELS_CUDA_SM90_UNION_GATED_CUH
@@ -76,9 +77,9 @@ SPS_DEVICE struct key_limits window_limits(const struct attend_args *a,
     return limit;
 }
 
-SPS_DEVICE float gate_of(const struct union_gates *gates, int64_t place, int branch)
+SPS_DEVICE float gate_of(const struct union_gates *gates, int place, int branch)
 {
-    return gates->gate && place >= 0 ? gates->gate[place * 3 + branch]
+    return gates->gate && place >= 0 ? gates->gate[(int64_t)place * 3 + branch]
                                      : gates->constant[branch];
 }
 
@@ -111,66 +112,88 @@ SPS_DEVICE int four_column(void)
     return 8 * (threadIdx.x & 1) + 2 * (threadIdx.x & 2);
 }
 
+/* A consumer's own place for what is parked: R/4 fours, UNION_CONSUMERS apart. */
+template <int R> SPS_DEVICE float4 *parked_at(const struct union_work *w)
+{
+    return w->parked + (int)blockIdx.x * (R / 4 * UNION_CONSUMERS) + threadIdx.x - 128;
+}
+
 /* The union's share of o, to be read again soon. */
 template <int R>
-SPS_DEVICE void park_union(const struct attend_args *a, const struct union_gates *gates,
-                           const struct union_rows *rows, const float (&o)[R],
-                           const struct row_pair *sums)
+SPS_DEVICE void park_union(const struct union_work *w, const struct union_rows *rows,
+                           const float (&o)[R], const struct row_pair *sums)
 {
+    float scale[2];
+    float4 *to = parked_at<R>(w);
+
 #pragma unroll
-    for (int i = 0; i < 2; i++) {
-        int64_t place = rows->place[i];
-        float scale = row_scale(sums, i, gate_of(gates, place, 1));
-        float *to = a->o + place * a->dv + four_column();
+    for (int i = 0; i < 2; i++)
+        scale[i] = row_scale(sums, i, gate_of(&w->gates, rows->place[i], 1));
 #pragma unroll
-        for (int j = 0; j < R / 4; j += 2) {
-            float4 x = row_four(o, i, j);
-            if (place >= 0 && 8 * j + four_column() < a->dv)
-                *(float4 *)(to + 8 * j) =
-                    make_float4(scale * x.x, scale * x.y, scale * x.z, scale * x.w);
+    for (int j = 0; j < R / 4; j++)
+        __stcg(to + j * UNION_CONSUMERS,
+               make_float4(scale[0] * o[4 * j], scale[0] * o[4 * j + 1],
+                           scale[1] * o[4 * j + 2], scale[1] * o[4 * j + 3]));
+}
+
+/* o, the window's, becomes its share and the union's. */
+template <int R>
+SPS_DEVICE void add_parked(const struct union_work *w, const struct union_rows *rows,
+                           float (&o)[R], const struct row_pair *sums)
+{
+    constexpr int ahead = R / 8; /* fours that it asks for at a time */
+    const float4 *from = parked_at<R>(w);
+    float scale[2];
+
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+        scale[i] = row_scale(sums, i, gate_of(&w->gates, rows->place[i], 2));
+#pragma unroll
+    for (int j = 0; j < R / 4; j += ahead) {
+        float4 x[ahead];
+#pragma unroll
+        for (int u = 0; u < ahead; u++)
+            x[u] = __ldcg(from + (j + u) * UNION_CONSUMERS);
+#pragma unroll
+        for (int u = 0; u < ahead; u++) {
+            float *y = o + 4 * (j + u);
+            y[0] = x[u].x + scale[0] * y[0];
+            y[1] = x[u].y + scale[0] * y[1];
+            y[2] = x[u].z + scale[1] * y[2];
+            y[3] = x[u].w + scale[1] * y[3];
         }
     }
 }
 
-/* x + gate y + scale o. */
-SPS_DEVICE float4 gated_four(float4 x, float gate, float4 y, float scale, float4 o)
+/* gate x + y. */
+SPS_DEVICE float4 gated_four(float gate, float4 x, float4 y)
 {
-    return make_float4(x.x + gate * y.x + scale * o.x, x.y + gate * y.y + scale * o.y,
-                       x.z + gate * y.z + scale * o.z, x.w + gate * y.w + scale * o.w);
+    return make_float4(gate * x.x + y.x, gate * x.y + y.y, gate * x.z + y.z,
+                       gate * x.w + y.w);
 }
 
-/* Fours of each array that a thread asks for at a time. */
-enum { FINISH_AHEAD = 4 };
-
-/* o = first gate * first + what is parked there + the window's share. */
+/* Write o and the first branch's share. */
 template <int R>
 SPS_DEVICE void finish_gated(const struct attend_args *a, const struct union_gates *gates,
-                             const struct union_rows *rows, const float (&o)[R],
-                             const struct row_pair *sums)
+                             const struct union_rows *rows, const float (&o)[R])
 {
     int column = four_column();
 
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        float scale = row_scale(sums, i, gate_of(gates, rows->place[i], 2));
         float gate = gate_of(gates, rows->place[i], 0);
-        int64_t at = rows->place[i] * a->dv + column;
+        int64_t at = (int64_t)rows->place[i] * a->dv + column;
+        int left = rows->place[i] < 0 ? 0 : (int)a->dv - column;
+        float4 x[R / 8] = {};
 #pragma unroll
-        for (int j = 0; j < R / 8; j += FINISH_AHEAD) {
-            float4 x[FINISH_AHEAD] = {}, y[FINISH_AHEAD] = {};
+        for (int j = 0; j < R / 8; j++)
+            if (16 * j < left)
+                x[j] = __ldcs((const float4 *)(gates->first + at + 16 * j));
 #pragma unroll
-            for (int u = 0; u < FINISH_AHEAD; u++)
-                if (rows->place[i] >= 0 && 16 * (j + u) + column < a->dv) {
-                    x[u] = *(const float4 *)(a->o + at + 16 * (j + u));
-                    y[u] = __ldcs((const float4 *)(gates->first + at + 16 * (j + u)));
-                }
-#pragma unroll
-            for (int u = 0; u < FINISH_AHEAD; u++) {
-                float4 own = row_four(o, i, 2 * (j + u));
-                if (rows->place[i] >= 0 && 16 * (j + u) + column < a->dv)
-                    __stcs((float4 *)(a->o + at + 16 * (j + u)),
-                           gated_four(x[u], gate, y[u], scale, own));
-            }
+        for (int j = 0; j < R / 8; j++) {
+            float4 own = row_four(o, i, 2 * j);
+            if (16 * j < left)
+                __stcs((float4 *)(a->o + at + 16 * j), gated_four(gate, x[j], own));
         }
     }
 }

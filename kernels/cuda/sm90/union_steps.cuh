@@ -112,8 +112,8 @@ SPS_DEVICE void read_units(struct union_reader *r, float (&o)[S::d / 2],
             struct ticket next = take<S>(r);
             limit = limits(&next);
             slot_wait(r->shared + S::key_ring, next.keys);
-            slot_wait(r->shared + S::value_ring, own.values);
             issue_scores<T, S>(r, &next, s);
+            slot_wait(r->shared + S::value_ring, own.values);
             issue_product<T, S>(r, &own, p, o);
             wgmma_wait<1>();
             hold(s);

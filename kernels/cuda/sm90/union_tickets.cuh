@@ -85,6 +85,20 @@ SPS_DEVICE struct ticket take_ticket(uint32_t shared, int wg,
             place & (2 * SLOT_PHASE - 1), place >> SLOT_BITS & (2 * SLOT_PHASE - 1),
             (place & TICKET_NEAR) != 0,   place == TICKET_LAST};
 }
+
+/* The ticket before a tile's: its number, -1: there are no more tiles. */
+template <class S>
+SPS_DEVICE void post_tile(uint32_t shared, int wg, struct ring<UNION_TICKETS> *queue,
+                          int number)
+{
+    post_ticket<S>(shared, wg, queue, (uint32_t)number, TICKET_LAST);
+}
+
+template <class S>
+SPS_DEVICE int take_tile(uint32_t shared, int wg, struct ring<UNION_TICKETS> *queue)
+{
+    return (int)take_ticket<S>(shared, wg, queue).chosen;
+}
 #endif
 
 #endif

@@ -8,13 +8,14 @@
 #include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/union.h"
 
-enum { UNION_THREADS = 128 * (UNION_WGS + 1), WG_WARPS = 4 };
+enum { UNION_CONSUMERS = 128 * UNION_WGS, UNION_THREADS = UNION_CONSUMERS + 128 };
+enum { WG_WARPS = 4 };
 enum { ENTRY_WORDS = sizeof(struct union_entry) / 4, ENTRY_BATCH = 32 / ENTRY_WORDS };
 /* Values are held for a unit that comes this many later at most, so that their ring needs
  * more stages than that. */
 enum { UNION_NEAR = 2 };
-/* Tiles that have tickets at a time, and tickets of a warpgroup: more than the units of a
- * ring of keys and the two ends of each such tile. */
+/* Tiles that have tickets at a time, and tickets of a warpgroup: the units of a ring of
+ * keys, and of each such tile its number and two ends. */
 enum { UNION_TILES = 2, UNION_TICKETS = 16 };
 
 /* Shared memory: Q, the rings of K and V, tickets, barriers. */
@@ -31,10 +32,10 @@ template <int D, int KEYS, int VALUES> struct union_shape {
     static constexpr int bytes = q_full + 8 * UNION_WGS;
     static_assert(bytes <= SM90_SHARED, "fits a CTA");
     static_assert(UNION_NEAR < VALUES, "held values come free");
-    static_assert(KEYS + 2 * UNION_TILES < UNION_TICKETS, "no ticket is lost");
+    static_assert(KEYS + 3 * UNION_TILES <= UNION_TICKETS, "no ticket is lost");
 };
 
-/* Tile i of the launch, and its union. */
+/* Tile i of the launch, longest first, and its union. */
 struct union_tile {
     struct row_tile rows;
     const struct union_entry *entries;
@@ -44,10 +45,10 @@ struct union_tile {
 SPS_DEVICE struct union_tile union_tile_of(const struct attend_args *a,
                                            const struct union_work *w, int i)
 {
-    int group = i / w->tiles, own = i - group * w->tiles, number = w->first + own;
+    int group = i / w->tiles, own = w->tiles - 1 - (i - group * w->tiles);
     struct union_tile tile;
 
-    tile.rows = geometry_tile(&a->at, number);
+    tile.rows = geometry_tile(&a->at, w->first + own);
     tile.rows.head = group * a->p;
     int64_t list =
         (int64_t)own * a->index_heads + tile.rows.head * a->index_heads / (int)a->h;
@@ -76,8 +77,7 @@ template <class S> SPS_DEVICE void init_barriers(uint32_t shared)
 /* A thread's row i of 2, lane/4 + 8 i of its warp: token of the warpgroup, position, and
  * its place in lse, -1 where there is no row. */
 struct union_row {
-    int token, pos;
-    int64_t place;
+    int token, pos, place;
 };
 
 SPS_DEVICE struct union_row union_row_of(const struct attend_args *a,
@@ -91,16 +91,15 @@ SPS_DEVICE struct union_row union_row_of(const struct attend_args *a,
 
     row.token = own;
     row.pos = geometry_pos(&a->at, &tile->seq, tile->token + (valid ? token : 0));
-    row.place =
-        valid ? (tile->seq.row + tile->token + token) * a->h + tile->head + r - own * a->p
-              : -1;
+    row.place = valid ? ((int)tile->seq.row + tile->token + token) * (int)a->h +
+                            tile->head + r - own * a->p
+                      : -1;
     return row;
 }
 
 /* A thread's two rows over a union: token, keys seen, place. */
 struct union_rows {
-    int token[2], seen[2];
-    int64_t place[2];
+    int token[2], seen[2], place[2];
 };
 
 SPS_DEVICE struct union_rows union_rows_of(const struct attend_args *a,
