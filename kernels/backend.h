@@ -59,6 +59,10 @@ int64_t sps_shape_sequence(const struct sps_shape *shape, int64_t row);
 int64_t sps_shape_pos(const struct sps_shape *shape, int64_t sequence, int64_t row);
 int64_t sps_shape_visible(const struct sps_shape *shape, int64_t sequence, int64_t row);
 
+/* The rows of row's sequence whose positions / `tile`, rounded down, are its own: at most
+ * `tile`, one after the other. */
+struct sps_rows sps_shape_tile(const struct sps_shape *shape, int64_t tile, int64_t row);
+
 /* Keys of sequence n; blocks of `block` keys of the longest sequence. */
 int64_t sps_shape_keys(const struct sps_shape *shape, int64_t sequence);
 int64_t sps_shape_blocks(const struct sps_shape *shape, int64_t block);
@@ -259,6 +263,13 @@ struct sps_kernels {
     enum sps_status (*topk)(struct sps_device *dev, const struct sps_shape *shape,
                             const float *scores, const struct sps_rule *rule,
                             struct sps_rows rows, struct sps_index *index);
+
+    /* scores[r,heads,nb], as a choice between blocks of `block` takes them: rows that
+     * share a tile (sps_shape_tile) get their sum, made in the rows' order.  The range
+     * parts no tile. */
+    enum sps_status (*share)(struct sps_device *dev, const struct sps_shape *shape,
+                             int64_t tile, int64_t block, int64_t heads,
+                             struct sps_rows rows, float *scores);
 
     /* The fewest blocks that hold the share p of the sum of a row's scores, the rule's
      * forced ones first, the more recent of equals first (its count plays no part): lists

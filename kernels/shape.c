@@ -42,6 +42,30 @@ int64_t sps_shape_visible(const struct sps_shape *shape, int64_t sequence, int64
     return visible < 0 ? 0 : visible > keys ? keys : visible;
 }
 
+/* Positions may be negative: such rows see nothing. */
+static int64_t tile_of(const struct sps_shape *shape, int64_t tile, int64_t sequence,
+                       int64_t row)
+{
+    int64_t pos = sps_shape_pos(shape, sequence, row);
+
+    return pos < 0 ? -((tile - 1 - pos) / tile) : pos / tile;
+}
+
+struct sps_rows sps_shape_tile(const struct sps_shape *shape, int64_t tile, int64_t row)
+{
+    int64_t sequence = sps_shape_sequence(shape, row),
+            own = tile_of(shape, tile, sequence, row);
+    struct sps_rows rows = {row, row + 1};
+
+    while (rows.begin > shape->cu_q[sequence] &&
+           tile_of(shape, tile, sequence, rows.begin - 1) == own)
+        rows.begin--;
+    while (rows.end < shape->cu_q[sequence + 1] &&
+           tile_of(shape, tile, sequence, rows.end) == own)
+        rows.end++;
+    return rows;
+}
+
 int64_t sps_shape_blocks(const struct sps_shape *shape, int64_t block)
 {
     int64_t longest = 0;

@@ -67,6 +67,7 @@ static void fill_kernels(struct sps_kernels *k, bool portable)
     k->mass = sps_cuda_mass;
     k->noise = sps_cuda_noise;
     k->topk = sps_cuda_topk;
+    k->share = sps_cuda_share;
     k->attend = sps_cuda_attend;
     k->combine = sps_cuda_combine;
     k->probs = sps_cuda_probs;

@@ -226,6 +226,9 @@ enum sps_status sps_cuda_mass(struct sps_device *, const struct sps_shape *,
 enum sps_status sps_cuda_noise(struct sps_device *, const struct sps_shape *,
                                uint64_t seed, int64_t block, int64_t heads,
                                struct sps_rows, float *scores);
+enum sps_status sps_cuda_share(struct sps_device *, const struct sps_shape *,
+                               int64_t tile, int64_t block, int64_t heads,
+                               struct sps_rows, float *scores);
 enum sps_status sps_cuda_topk(struct sps_device *, const struct sps_shape *,
                               const float *scores, const struct sps_rule *,
                               struct sps_rows, struct sps_index *);

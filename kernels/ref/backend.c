@@ -14,6 +14,7 @@ const struct sps_kernels sps_ref_kernels = {
     .mass = sps_ref_mass,
     .noise = sps_ref_noise,
     .topk = sps_ref_topk,
+    .share = sps_ref_share,
     .topp = sps_ref_topp,
     .attend = sps_ref_attend,
     .combine = sps_ref_combine,

@@ -52,6 +52,9 @@ enum sps_status sps_ref_indexer(struct sps_device *, const struct sps_shape *,
 enum sps_status sps_ref_mass(struct sps_device *, const struct sps_shape *,
                              const struct sps_qkv *, int64_t block, int64_t heads,
                              struct sps_rows, float *scores);
+enum sps_status sps_ref_share(struct sps_device *, const struct sps_shape *, int64_t tile,
+                              int64_t block, int64_t heads, struct sps_rows,
+                              float *scores);
 enum sps_status sps_ref_noise(struct sps_device *, const struct sps_shape *,
                               uint64_t seed, int64_t block, int64_t heads,
                               struct sps_rows, float *scores);

@@ -79,6 +79,8 @@ struct sps_plan {
     int64_t index_heads, index_block, index_width;
     bool packed;          /* lists of index_width at most, packed, one chunk at a time */
     int64_t unit;         /* tokens per unit for recall_set; 0: none */
+    int64_t tile;         /* rows that choose together (sps_shape_tile): no range that
+                             select is given parts them; 0: each for itself */
     struct sps_rule rule; /* count and forced set, for the oracle of the same kind */
     struct sps_compression by;   /* compressed keys or block means; cu owned, or NULL */
     struct sps_compression kept; /* decode: what prepare() makes of them; `by` the rest */
@@ -158,6 +160,9 @@ struct sps_method {
      * problem wants one. */
     void (*cost)(const struct sps_plan *plan, struct sps_pairs pairs,
                  struct sps_cost *cost);
+    /* Whether rows choose together under these options, so that a row's neighbours must
+     * run though they are not measured; NULL: never. */
+    bool (*shares)(const void *options);
     /* Whether these options want constants fitted to the full output; NULL: never. */
     bool (*fits)(const void *options);
     /* Fit them after a pass, from o_full[count,h,dv] (host) at rows[count], redo the

@@ -17,6 +17,8 @@ static const struct sps_option table[] = {
      "slc_block", "tokens a selected block (l')"},
     {"select_count", SPS_OPT_INT, SPS_LIST_AXIS, AT(count), "16", 1, 65536, NULL,
      "slc_count", "blocks kept, forced ones included (n)"},
+    {"select_share", SPS_OPT_INT, SPS_LIST_AXIS, AT(share), "1", 1, 64, NULL, NULL,
+     "neighbouring rows that choose together; divides select_block"},
     {"init_blocks", SPS_OPT_INT, SPS_LIST_AXIS, AT(init), "1", 0, 65536, NULL,
      "init_blocks", "first blocks that are always kept"},
     {"local_blocks", SPS_OPT_INT, SPS_LIST_AXIS, AT(local), "2", 0, 65536, NULL,
@@ -50,6 +52,15 @@ static enum sps_status check(const struct sps_plan *plan)
                         "nsa: compress_stride %lld must divide compress_block %lld and "
                         "select_block %lld",
                         (long long)o->u, (long long)o->l, (long long)o->block);
+    if (o->block % o->share)
+        return sps_fail(SPS_ECONFIG,
+                        "nsa: select_share %lld must divide select_block %lld",
+                        (long long)o->share, (long long)o->block);
+    if (o->share > 1 && plan->problem->decode)
+        return sps_fail(SPS_ENOTSUP,
+                        "nsa: select_share %lld: a decode step has one row, without "
+                        "neighbours to choose with",
+                        (long long)o->share);
     if (o->count < o->init + o->local)
         return sps_fail(
             SPS_ECONFIG,
@@ -169,6 +180,18 @@ static double union_pairs(const struct sps_plan *plan)
     return plan->pairs.index + beyond * window_pairs(plan);
 }
 
+/* Scores and choice are one kernel, which has each row choose for itself. */
+static bool selects_fused(const struct sps_plan *plan)
+{
+    return plan->dev->kernels.compressed_select &&
+           ((const struct nsa_options *)plan->options)->share == 1;
+}
+
+static bool shares(const void *options)
+{
+    return ((const struct nsa_options *)options)->share > 1;
+}
+
 static enum sps_status plan(struct sps_plan *plan)
 {
     const struct nsa_options *o = plan->options;
@@ -185,7 +208,10 @@ static enum sps_status plan(struct sps_plan *plan)
         plan, plan->problem->shape.g,
         (struct sps_rule){
             .block = o->block, .count = o->count, .init = o->init, .local = o->local});
-    if (plan->dev->kernels.compressed_select)
+    if (o->share > 1)
+        SPS_NEED(plan->dev, share);
+    plan->tile = o->share;
+    if (selects_fused(plan))
         plan->row_bytes = 0;
     plan->band.window = o->window;
     plan->pairs.both = union_pairs(plan);
@@ -242,7 +268,7 @@ static enum sps_status select(struct sps_call *call, struct sps_rows rows)
     struct nsa_work work;
 
     nsa_cut(plan, call->fixed, &work);
-    if (kernels->compressed_select) {
+    if (selects_fused(plan)) {
         SPS_RUN(call, SPS_STAGE_SCORE,
                 kernels->compressed_select(call->dev, &p->shape, &p->in.q, work.k_cmp,
                                            work.v_cmp, &plan->by, &plan->rule, rows,
@@ -253,6 +279,10 @@ static enum sps_status select(struct sps_call *call, struct sps_rows rows)
             kernels->compressed(call->dev, &p->shape, &p->in.q, work.k_cmp, work.v_cmp,
                                 &plan->by, plan->index_block, rows, work.o_cmp,
                                 work.lse_cmp, call->scratch));
+    if (plan->tile > 1)
+        SPS_RUN(call, SPS_STAGE_SELECT,
+                kernels->share(call->dev, &p->shape, plan->tile, plan->index_block,
+                               plan->index_heads, rows, call->scratch));
     return sps_select_topk(call, rows);
 }
 
@@ -313,6 +343,7 @@ const struct sps_method sps_method_nsa = {
     .backward = nsa_backward,
     .backward_end = nsa_backward_end,
     .cost = cost,
+    .shares = shares,
     .fits = nsa_fits,
     .fit = nsa_fit,
     .peek = nsa_peek,

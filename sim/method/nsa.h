@@ -11,7 +11,7 @@ enum { NSA_KEEP_FLOAT32, NSA_KEEP_INPUT };
 enum { NSA_BRANCHES = 3 }; /* compressed, selected, window */
 
 struct nsa_options {
-    int64_t l, u, compress, block, count, init, local, window, gate, combine, keep;
+    int64_t l, u, compress, block, count, share, init, local, window, gate, combine, keep;
 };
 
 /* Views into the fixed workspace of a call. */

@@ -39,6 +39,9 @@ struct sps_measure {
     int64_t rows;      /* measured rows; 0: all */
     int64_t rows_last; /* bool: the last `rows`, not evenly spaced */
     int64_t time;      /* bool */
+    int64_t whole;     /* bool: every row runs, not the measured ones alone; set once
+                          points are known: timing wants it, and rows that choose
+                          together do */
     int64_t samples;
     double seconds;
     int64_t cold, hot; /* bools */

@@ -78,7 +78,7 @@ static enum sps_status choose_rows(struct sps_group *group)
     SPS_TRY(sps_calloc((size_t)kept * sizeof(int64_t), &mem));
     group->at = mem;
     for (int64_t i = 0; i < kept; i++)
-        group->at[i] = group->measure.time ? group->rows[i] : i;
+        group->at[i] = group->measure.whole ? group->rows[i] : i;
     return SPS_OK;
 }
 
@@ -244,7 +244,7 @@ const struct sps_problem *sps_part_measured(const struct sps_group *group, int64
 {
     const struct sps_part *part = &group->part[i];
 
-    return group->measure.time ? &part->measured.problem : &part->input.problem;
+    return group->measure.whole ? &part->measured.problem : &part->input.problem;
 }
 
 static enum sps_status measure_full(struct sps_group *group, struct sps_part *part,
@@ -266,7 +266,7 @@ static enum sps_status make_inputs(struct sps_group *group, struct sps_part *par
 
     some.rows = group->rows;
     some.count = group->count;
-    if (!group->measure.time)
+    if (!group->measure.whole)
         return sps_input_make(&group->data, &some, group->dtype, group->seed, &group->dev,
                               &part->input);
     SPS_TRY(sps_input_make(&group->data, &part->take, group->dtype, group->seed,

@@ -12,8 +12,8 @@
 /* Some key/value heads of the data: all, or one when all do not fit in memory. */
 struct sps_part {
     struct sps_take take;      /* every row of these heads */
-    struct sps_input input;    /* every row when timing, else the measured ones */
-    struct sps_input measured; /* when timing: the measured rows, keys borrowed */
+    struct sps_input input;    /* every row when all run, else the measured ones */
+    struct sps_input measured; /* when all run: the measured rows, keys borrowed */
     bool open;
     float *o_full;         /* host [count,h,dv] at the measured rows */
     struct sps_pass dense; /* full attention over the input, when timing; has run

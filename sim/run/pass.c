@@ -40,7 +40,21 @@ static int64_t chunk_rows(const struct sps_plan *plan)
     int64_t fits = row ? (int64_t)(SCRATCH_BYTES / row) : chunk;
 
     fits = fits < CHUNK_MIN ? CHUNK_MIN : fits;
+    fits = fits < plan->tile ? plan->tile : fits;
     return fits < chunk ? fits : chunk;
+}
+
+/* The chunk that begins at row r: it parts no tile of rows that choose together. */
+static struct sps_rows chunk_at(const struct sps_pass *pass, int64_t r)
+{
+    const struct sps_plan *plan = &pass->plan;
+    int64_t t = plan->problem->shape.t, end = r + pass->chunk;
+
+    if (end >= t)
+        return (struct sps_rows){r, t};
+    if (plan->tile > 1)
+        end = sps_shape_tile(&plan->problem->shape, plan->tile, end).begin;
+    return (struct sps_rows){r, end};
 }
 
 /* Lists of all rows; of a chunk when packed. */
@@ -182,8 +196,8 @@ enum sps_status sps_pass_run(struct sps_pass *pass, struct sps_trace *trace)
     call->trace = trace;
     if (method->begin)
         SPS_TRY(method->begin(call));
-    for (int64_t r = 0; r < t; r += pass->chunk) {
-        struct sps_rows rows = {r, r + pass->chunk < t ? r + pass->chunk : t};
+    for (struct sps_rows rows = {0, 0}; rows.end < t;) {
+        rows = chunk_at(pass, rows.end);
         if (interrupted)
             return sps_fail(SPS_EINTERRUPTED, "interrupted");
         if (method->select)
@@ -198,10 +212,10 @@ enum sps_status sps_pass_attend(struct sps_pass *pass)
     const struct sps_plan *plan = &pass->plan;
     int64_t t = plan->problem->shape.t;
 
-    for (int64_t r = 0; r < t; r += pass->chunk)
-        SPS_TRY(plan->method->attend(
-            &pass->call,
-            (struct sps_rows){r, r + pass->chunk < t ? r + pass->chunk : t}));
+    for (struct sps_rows rows = {0, 0}; rows.end < t;) {
+        rows = chunk_at(pass, rows.end);
+        SPS_TRY(plan->method->attend(&pass->call, rows));
+    }
     return SPS_OK;
 }
 

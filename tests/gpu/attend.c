@@ -65,6 +65,35 @@ static void check_noise(struct problem *p, int64_t heads, int64_t block, float *
     free(z);
 }
 
+/* The rows of the problem's range whose tiles it does not part. */
+static struct sps_rows whole_tiles(const struct problem *p, int64_t tile)
+{
+    struct sps_rows first = sps_shape_tile(&p->shape, tile, p->rows.begin),
+                    last = sps_shape_tile(&p->shape, tile, p->rows.end - 1);
+
+    return (struct sps_rows){first.begin < p->rows.begin ? first.end : first.begin,
+                             last.end > p->rows.end ? last.begin : last.end};
+}
+
+/* Noise of rows that choose together, added up on both.  x and y as above. */
+static void check_share(struct problem *p, int64_t heads, int64_t block, float *x,
+                        float *y)
+{
+    int64_t columns = heads * sps_shape_blocks(&p->shape, block);
+
+    for (int64_t tile = 2; tile <= 64; tile *= 4) {
+        struct sps_rows rows = whole_tiles(p, tile);
+        int64_t all = (rows.end - rows.begin) * columns;
+        if (all <= 0)
+            continue;
+        MUST(ref.kernels.noise(&ref, &p->shape, p->seed, block, heads, rows, x));
+        upload(y, x, (size_t)all * 4);
+        MUST(ref.kernels.share(&ref, &p->shape, tile, block, heads, rows, x));
+        MUST(gpu.kernels.share(&gpu, &p->shape, tile, block, heads, rows, y));
+        close_to(p, "share", y, x, all, columns, 1e-6);
+    }
+}
+
 /* Lists by noise, then by coarse scores, which tie.  x and y as above. */
 static void check_topk(struct problem *p, struct sps_rule rule, float *x, float *y,
                        struct lists *l)
@@ -96,6 +125,7 @@ void check_index(struct problem *p, int64_t heads, int64_t block, int64_t count)
     }
     float *x = host((size_t)all * 4), *y = device((size_t)all * 4);
     lists_new(p, heads, block, count > 1 ? count + 1 : 1, &l);
+    check_share(p, heads, block, x, y);
     check_noise(p, heads, block, x, y);
     check_topk(p, rule, x, y, &l);
     upload(l.gpu.list, l.ref.list, (size_t)(p->shape.t * heads * l.ref.width) * 4);

@@ -16,7 +16,7 @@ void check_dense(struct problem *p, struct sps_band band, const char *what);
 void check_attend(struct problem *p, const struct sps_index *a, const struct sps_index *b,
                   struct sps_band band, const char *what);
 
-/* noise, topk with and without ties, attend with and without a band, packed. */
+/* share, noise, topk with and without ties, attend with and without a band, packed. */
 void check_index(struct problem *p, int64_t heads, int64_t block, int64_t count);
 
 void check_combine(struct problem *p);
