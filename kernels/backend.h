@@ -265,8 +265,8 @@ struct sps_kernels {
                             struct sps_rows rows, struct sps_index *index);
 
     /* scores[r,heads,nb], as a choice between blocks of `block` takes them: rows that
-     * share a tile (sps_shape_tile) get their sum, made in the rows' order.  The range
-     * parts no tile. */
+     * share a tile (sps_shape_tile) get their sum, made in the rows' order; of a tile
+     * that the range parts, its rows in the range do. */
     enum sps_status (*share)(struct sps_device *dev, const struct sps_shape *shape,
                              int64_t tile, int64_t block, int64_t heads,
                              struct sps_rows rows, float *scores);

@@ -23,6 +23,8 @@ enum sps_status sps_ref_share(struct sps_device *dev, const struct sps_shape *sh
 #pragma omp parallel for schedule(dynamic, 64) num_threads(dev->threads)
     for (int64_t row = rows.begin; row < rows.end; row++) {
         struct sps_rows own = sps_shape_tile(shape, tile, row);
+        own.begin = own.begin < rows.begin ? rows.begin : own.begin;
+        own.end = own.end > rows.end ? rows.end : own.end;
         if (own.begin == row)
             add_up(scores + (row - rows.begin) * columns, own.end - own.begin, columns);
     }

@@ -80,7 +80,8 @@ struct sps_plan {
     bool packed;          /* lists of index_width at most, packed, one chunk at a time */
     int64_t unit;         /* tokens per unit for recall_set; 0: none */
     int64_t tile;         /* rows that choose together (sps_shape_tile): no range that
-                             select is given parts them; 0: each for itself */
+                             select is given parts them, unless lists are packed; 0 or 1:
+                             each for itself */
     struct sps_rule rule; /* count and forced set, for the oracle of the same kind */
     struct sps_compression by;   /* compressed keys or block means; cu owned, or NULL */
     struct sps_compression kept; /* decode: what prepare() makes of them; `by` the rest */

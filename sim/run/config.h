@@ -39,9 +39,6 @@ struct sps_measure {
     int64_t rows;      /* measured rows; 0: all */
     int64_t rows_last; /* bool: the last `rows`, not evenly spaced */
     int64_t time;      /* bool */
-    int64_t whole;     /* bool: every row runs, not the measured ones alone; set once
-                          points are known: timing wants it, and rows that choose
-                          together do */
     int64_t samples;
     double seconds;
     int64_t cold, hot; /* bools */
@@ -55,7 +52,9 @@ struct sps_point {
     const struct sps_data_spec *data;
     const struct sps_method *method;
     const void *options; /* the method's struct */
-    char label[256];     /* "nsa select_count=16": method and named options */
+    bool whole; /* every row of its group runs, not the measured ones alone: timing wants
+                   that, and a point of the group whose rows choose together */
+    char label[256]; /* "nsa select_count=16": method and named options */
     enum sps_phase phase;
     char backend[16]; /* "auto" or a name */
     enum sps_dtype dtype;

@@ -78,7 +78,7 @@ static enum sps_status choose_rows(struct sps_group *group)
     SPS_TRY(sps_calloc((size_t)kept * sizeof(int64_t), &mem));
     group->at = mem;
     for (int64_t i = 0; i < kept; i++)
-        group->at[i] = group->measure.whole ? group->rows[i] : i;
+        group->at[i] = group->whole ? group->rows[i] : i;
     return SPS_OK;
 }
 
@@ -172,6 +172,7 @@ enum sps_status sps_group_enter(struct sps_group *group, const struct sps_point 
     group->phase = point->phase;
     group->paged = point->data->cache == SPS_PAGED;
     group->seed = point->seed;
+    group->whole = point->whole;
     enum sps_status status = enter(group, point, threads);
     if (status != SPS_OK)
         sps_group_leave(group);
@@ -244,7 +245,7 @@ const struct sps_problem *sps_part_measured(const struct sps_group *group, int64
 {
     const struct sps_part *part = &group->part[i];
 
-    return group->measure.whole ? &part->measured.problem : &part->input.problem;
+    return group->whole ? &part->measured.problem : &part->input.problem;
 }
 
 static enum sps_status measure_full(struct sps_group *group, struct sps_part *part,
@@ -266,7 +267,7 @@ static enum sps_status make_inputs(struct sps_group *group, struct sps_part *par
 
     some.rows = group->rows;
     some.count = group->count;
-    if (!group->measure.whole)
+    if (!group->whole)
         return sps_input_make(&group->data, &some, group->dtype, group->seed, &group->dev,
                               &part->input);
     SPS_TRY(sps_input_make(&group->data, &part->take, group->dtype, group->seed,

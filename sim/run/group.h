@@ -32,6 +32,7 @@ struct sps_group {
                              decode: the data have the last row of each sequence */
     bool paged;           /* keys and values lie in pages */
     uint64_t seed;
+    bool whole;           /* every row runs, not the measured ones alone */
     int64_t *rows, count; /* measured packed rows of the data */
     int64_t *at;          /* where each stands in a part's input */
     struct sps_part *part;

@@ -52,8 +52,10 @@ static struct sps_rows chunk_at(const struct sps_pass *pass, int64_t r)
 
     if (end >= t)
         return (struct sps_rows){r, t};
-    if (plan->tile > 1)
-        end = sps_shape_tile(&plan->problem->shape, plan->tile, end).begin;
+    if (plan->tile > 1) {
+        int64_t begin = sps_shape_tile(&plan->problem->shape, plan->tile, end).begin;
+        end = begin > r ? begin : end;
+    }
     return (struct sps_rows){r, end};
 }
 

@@ -321,7 +321,7 @@ static enum sps_status compare_full(struct sps_group *group, struct sps_outcome 
         struct sps_part part = {.take = group->part[i].take};
         const float *a = group->part[i].o_full;
         same.dev = ref;
-        same.measure.time = same.measure.whole = false;
+        same.measure.time = same.whole = false;
         same.part = &part;
         same.parts = 1;
         enum sps_status status = sps_part_enter(&same, 0);

@@ -48,11 +48,11 @@ enum sps_status sps_point_id(const struct sps_point *point, const struct sps_mea
     sps_text_printf(&text, "|%s|%s|%s|%s|%llu|%s", point->method->name, input_sha256,
                     backend, sps_dtype_name(point->dtype),
                     (unsigned long long)point->seed, sps_phase_name(point->phase));
-    sps_text_printf(&text, "|%lld %lld %lld %lld %lld %g %lld %lld %lld %lld|%s",
+    sps_text_printf(&text, "|%lld %lld %lld %lld %lld %g %lld %lld %lld %lld %d|%s",
                     (long long)m->quality, (long long)m->rows, (long long)m->rows_last,
                     (long long)m->time, (long long)m->samples, m->seconds,
                     (long long)m->cold, (long long)m->hot, (long long)m->reference,
-                    (long long)m->per_row, sps_code_version());
+                    (long long)m->per_row, point->whole, sps_code_version());
     enum sps_status status = sps_text_check(&text);
     if (status == SPS_OK)
         status = sps_sha256_new(&sha);

@@ -120,18 +120,17 @@ static largest *const sums[] = {[SPS_SCORE_MASS] = largest_compressed,
                                 [SPS_SCORE_BOUND] = largest_bound,
                                 [SPS_SCORE_INDEXER] = largest_indexed};
 
-/* How far apart two scores a and b of rows that choose together may be and still tie. */
-static double bound(const struct sps_ties *ties, struct sps_rows rows, int64_t head,
-                    double a, double b)
+/* How far apart two scores a and b may be and still tie. */
+static double bound(const struct sps_ties *ties, int64_t row, int64_t head, double a,
+                    double b)
 {
     const struct sps_plan *plan = &ties->pass.plan;
     const struct sps_shape *s = &plan->problem->shape;
     int64_t G = s->h / plan->index_heads;
     double most = 0;
 
-    for (int64_t row = rows.begin; row < rows.end; row++)
-        for (int64_t h = head * G; h < (head + 1) * G; h++)
-            most = fmax(most, sums[plan->method->score](ties, row, h));
+    for (int64_t h = head * G; h < (head + 1) * G; h++)
+        most = fmax(most, sums[plan->method->score](ties, row, h));
     double rounding = 8 * 0x1p-24 * most;
     return plan->method->score == SPS_SCORE_MASS ? rounding * s->scale * fmax(a, b)
                                                  : rounding;
@@ -169,13 +168,10 @@ enum sps_status sps_ties_explain(struct sps_ties *ties, int64_t row, int64_t hea
     *tied = false;
     if (plan->method->score == SPS_SCORE_NONE || n != m)
         return SPS_OK;
-    struct sps_rows rows =
-        sps_shape_tile(&plan->problem->shape, plan->tile > 1 ? plan->tile : 1, row);
-    SPS_TRY(plan->method->select(&ties->pass.call, rows));
-    const float *scores = (const float *)ties->pass.call.scratch +
-                          ((row - rows.begin) * plan->index_heads + head) * nb;
+    SPS_TRY(plan->method->select(&ties->pass.call, (struct sps_rows){row, row + 1}));
+    const float *scores = (const float *)ties->pass.call.scratch + head * nb;
     extremes(scores, x, n, y, m, &low, &high);
     extremes(scores, y, m, x, n, &low, &high);
-    *tied = high - low <= bound(ties, rows, head, low, high);
+    *tied = high - low <= bound(ties, row, head, low, high);
     return SPS_OK;
 }

@@ -65,3 +65,21 @@ done
 $sparsescope run tiny.yaml --dry-run --backend ref --set phases=decode --set 'methods[1].topk=2' $batch | awk '{ $NF = ""; print }'
 # What cannot be made is said without being made.
 $sparsescope run tiny.yaml --dry-run --backend ref --set data[0].queries=300 | tail -3
+# Rows that choose together run with their neighbours, timed or not.
+cat >share.yaml <<END
+name: share
+data: [{synthetic: topics, length: 300, q_heads: 4, kv_heads: 2, head_dim: 16}]
+methods:
+  - {method: nsa, select_share: [1, 4], select_block: 16, select_count: 6, window: 32}
+measure: {quality: {rows: last:7}, time: false}
+END
+$sparsescope run share.yaml -o untimed -q --backend cpu; echo "exit $?"
+$sparsescope run share.yaml -o timed -q --backend cpu --set 'measure.time={samples: 1}'; echo "exit $?"
+$sparsescope run share.yaml -o alone -q --backend cpu --set 'methods[0].select_share=1'; echo "exit $?"
+for c in t n_rows recall_mass error_rel_l2 flops; do
+    columns $c untimed/results.csv >untimed.$c
+    columns $c timed/results.csv | cmp - untimed.$c && echo "$c: the same"
+done
+columns t alone/results.csv | tr '\r\n' '  '; echo
+$sparsescope run share.yaml -o wrong -q --backend cpu --set 'methods[0].select_share=3'; echo "exit $?"
+columns reason wrong/results.csv

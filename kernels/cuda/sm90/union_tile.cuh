@@ -35,7 +35,7 @@ template <int D, int KEYS, int VALUES> struct union_shape {
     static_assert(KEYS + 3 * UNION_TILES <= UNION_TICKETS, "no ticket is lost");
 };
 
-/* Tile i of the launch, longest first, and its union. */
+/* Tile i of the launch, the latest rows of a key head first, and its union. */
 struct union_tile {
     struct row_tile rows;
     const struct union_entry *entries;
