@@ -38,7 +38,8 @@ struct sps_shape {
     const int64_t *cu_q;           /* [n+1] first row of each sequence; host memory */
     const int64_t *cu_k;           /* [n+1] first key of each sequence; host memory */
     const int64_t *pos;            /* [t] position of each row in its sequence, ascending
-                                      within it; host memory.  NULL: the last t_n of s_n */
+                                      within it, no two alike; host memory.  NULL: the
+                                      last t_n of s_n */
     bool causal;                   /* key j visible to row i iff j <= pos(i); else all */
     double scale;                  /* c of softmax(c q.k) */
     const struct sps_pages *pages; /* NULL: keys lie one after the other, at cu_k */

@@ -36,6 +36,11 @@ static const struct sps_option table[] = {
 #undef AT
 };
 
+static bool shares(const void *options)
+{
+    return ((const struct nsa_options *)options)->share > 1;
+}
+
 static bool is_union(const struct sps_plan *plan)
 {
     return ((const struct nsa_options *)plan->options)->combine == NSA_UNION;
@@ -56,7 +61,7 @@ static enum sps_status check(const struct sps_plan *plan)
         return sps_fail(SPS_ECONFIG,
                         "nsa: select_share %lld must divide select_block %lld",
                         (long long)o->share, (long long)o->block);
-    if (o->share > 1 && plan->problem->decode)
+    if (shares(o) && plan->problem->decode)
         return sps_fail(SPS_ENOTSUP,
                         "nsa: select_share %lld: a decode step has one row, without "
                         "neighbours to choose with",
@@ -183,13 +188,7 @@ static double union_pairs(const struct sps_plan *plan)
 /* Scores and choice are one kernel, which has each row choose for itself. */
 static bool selects_fused(const struct sps_plan *plan)
 {
-    return plan->dev->kernels.compressed_select &&
-           ((const struct nsa_options *)plan->options)->share == 1;
-}
-
-static bool shares(const void *options)
-{
-    return ((const struct nsa_options *)options)->share > 1;
+    return plan->dev->kernels.compressed_select && !shares(plan->options);
 }
 
 static enum sps_status plan(struct sps_plan *plan)
@@ -199,6 +198,8 @@ static enum sps_status plan(struct sps_plan *plan)
     SPS_NEED(plan->dev, compressed);
     SPS_NEED(plan->dev, attend);
     SPS_NEED(plan->dev, combine);
+    if (shares(o))
+        SPS_NEED(plan->dev, share);
     SPS_TRY(check(plan));
     SPS_TRY(nsa_need_backward(plan));
     SPS_TRY(sps_compress_plan(plan, o->l, o->u));
@@ -208,8 +209,6 @@ static enum sps_status plan(struct sps_plan *plan)
         plan, plan->problem->shape.g,
         (struct sps_rule){
             .block = o->block, .count = o->count, .init = o->init, .local = o->local});
-    if (o->share > 1)
-        SPS_NEED(plan->dev, share);
     plan->tile = o->share;
     if (selects_fused(plan))
         plan->row_bytes = 0;
@@ -279,7 +278,7 @@ static enum sps_status select(struct sps_call *call, struct sps_rows rows)
             kernels->compressed(call->dev, &p->shape, &p->in.q, work.k_cmp, work.v_cmp,
                                 &plan->by, plan->index_block, rows, work.o_cmp,
                                 work.lse_cmp, call->scratch));
-    if (plan->tile > 1)
+    if (shares(plan->options))
         SPS_RUN(call, SPS_STAGE_SELECT,
                 kernels->share(call->dev, &p->shape, plan->tile, plan->index_block,
                                plan->index_heads, rows, call->scratch));

@@ -110,21 +110,6 @@ static const struct sps_section sections[] = {
     {"exclude", false, read_later},     {0},
 };
 
-static bool shares(const struct sps_point *point)
-{
-    return point->method->shares && point->method->shares(point->options);
-}
-
-/* Set `whole` of all points. */
-static void choose_whole(struct sps_experiment *x)
-{
-    for (int64_t i = 0; i < x->count; i++)
-        x->points[i].whole = x->measure.time;
-    for (int64_t i = 0; i < x->count; i++)
-        for (int64_t j = 0; shares(&x->points[i]) && j < x->count; j++)
-            x->points[j].whole |= x->points[j].group == x->points[i].group;
-}
-
 /* Read text[size] into *x; its memory goes to config->keep. */
 static enum sps_status read_experiment(const char *text, size_t size, const char *name,
                                        const char *const *set, int64_t set_count,
@@ -150,7 +135,6 @@ static enum sps_status read_experiment(const char *text, size_t size, const char
     SPS_TRY(sps_sections_read(sections, root, "experiment", x, config));
     SPS_TRY(sps_config_measure(&x->measure, sps_yaml_get(root, "measure"), config));
     SPS_TRY(sps_points_build(config));
-    choose_whole(x);
     x->resolved = sps_yaml_emit(root);
     return x->resolved ? SPS_OK : SPS_ENOMEM;
 }

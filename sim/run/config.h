@@ -52,8 +52,8 @@ struct sps_point {
     const struct sps_data_spec *data;
     const struct sps_method *method;
     const void *options; /* the method's struct */
-    bool whole; /* every row of its group runs, not the measured ones alone: timing wants
-                   that, and a point of the group whose rows choose together */
+    bool whole; /* every row runs, not the measured ones alone: timing wants that, and any
+                   method of the experiment under whose options rows choose together */
     char label[256]; /* "nsa select_count=16": method and named options */
     enum sps_phase phase;
     char backend[16]; /* "auto" or a name */

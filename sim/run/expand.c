@@ -124,9 +124,24 @@ static struct sps_point *build_group(const struct sps_config *config,
     return p;
 }
 
+/* Whether rows choose together under some variant: its dense baseline has all rows then,
+ * and so has all that is compared with it. */
+static bool any_shares(const struct sps_config *config)
+{
+    for (int64_t m = 0; m < config->method_count; m++) {
+        const struct sps_method_entry *e = config->methods[m];
+        for (int64_t i = 0; e->method->shares && i < e->count; i++)
+            if (e->method->shares(e->options + (size_t)i * e->method->options_size))
+                return true;
+    }
+    return false;
+}
+
 static void build_points(const struct sps_config *config, struct sps_point *p)
 {
-    struct sps_point base = {.seed = (uint64_t)config->seed};
+    struct sps_point base = {.seed = (uint64_t)config->seed,
+                             .whole =
+                                 config->experiment->measure.time || any_shares(config)};
 
     for (int64_t s = 0; s < config->spec_count; s++)
         for (int64_t b = 0; b < config->backends.count; b++)

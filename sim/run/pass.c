@@ -44,19 +44,15 @@ static int64_t chunk_rows(const struct sps_plan *plan)
     return fits < chunk ? fits : chunk;
 }
 
-/* The chunk that begins at row r: it parts no tile of rows that choose together. */
-static struct sps_rows chunk_at(const struct sps_pass *pass, int64_t r)
+/* The chunk of rows [r, end) at r: it parts no tile of rows that choose together. */
+static struct sps_rows chunk_at(const struct sps_pass *pass, int64_t r, int64_t end)
 {
     const struct sps_plan *plan = &pass->plan;
-    int64_t t = plan->problem->shape.t, end = r + pass->chunk;
+    struct sps_rows rows = {r, r + pass->chunk < end ? r + pass->chunk : end};
 
-    if (end >= t)
-        return (struct sps_rows){r, t};
-    if (plan->tile > 1) {
-        int64_t begin = sps_shape_tile(&plan->problem->shape, plan->tile, end).begin;
-        end = begin > r ? begin : end;
-    }
-    return (struct sps_rows){r, end};
+    if (plan->tile > 1 && rows.end < end)
+        rows.end = sps_shape_tile(&plan->problem->shape, plan->tile, rows.end).begin;
+    return rows;
 }
 
 /* Lists of all rows; of a chunk when packed. */
@@ -199,7 +195,7 @@ enum sps_status sps_pass_run(struct sps_pass *pass, struct sps_trace *trace)
     if (method->begin)
         SPS_TRY(method->begin(call));
     for (struct sps_rows rows = {0, 0}; rows.end < t;) {
-        rows = chunk_at(pass, rows.end);
+        rows = chunk_at(pass, rows.end, t);
         if (interrupted)
             return sps_fail(SPS_EINTERRUPTED, "interrupted");
         if (method->select)
@@ -215,7 +211,7 @@ enum sps_status sps_pass_attend(struct sps_pass *pass)
     int64_t t = plan->problem->shape.t;
 
     for (struct sps_rows rows = {0, 0}; rows.end < t;) {
-        rows = chunk_at(pass, rows.end);
+        rows = chunk_at(pass, rows.end, t);
         SPS_TRY(plan->method->attend(&pass->call, rows));
     }
     return SPS_OK;
@@ -297,14 +293,13 @@ static enum sps_status copy_lists(const struct sps_call *call, struct sps_rows r
 static enum sps_status select_again(struct sps_pass *pass, struct sps_rows rows,
                                     int64_t first, struct sps_index *to, int64_t *room)
 {
-    for (int64_t r = rows.begin; r < rows.end; r += pass->chunk) {
-        struct sps_rows some = {r,
-                                r + pass->chunk < rows.end ? r + pass->chunk : rows.end};
+    for (struct sps_rows some = {0, rows.begin}; some.end < rows.end;) {
+        some = chunk_at(pass, some.end, rows.end);
         if (interrupted)
             return sps_fail(SPS_EINTERRUPTED, "interrupted");
         SPS_TRY(pass->plan.method->select(&pass->call, some));
-        SPS_TRY(copy_lists(&pass->call, some, first + (r - rows.begin) * to->heads, to,
-                           room));
+        SPS_TRY(copy_lists(&pass->call, some,
+                           first + (some.begin - rows.begin) * to->heads, to, room));
     }
     return SPS_OK;
 }

@@ -4,6 +4,8 @@
  * union_steps.cuh does, in a random order.  Every reader must be told its tiles and
  * units, in order, while they stand where it was told; a ticket may not be written over
  * before it is read; and nothing may wait for ever.
+ *
+ * Over 400 lines because barriers, loads, readers and what is fed are one small machine.
  */
 #include <vector>
 

@@ -234,3 +234,11 @@ bool same_lists(const struct sps_index *a, int64_t i, const struct sps_index *b,
     }
     return true;
 }
+
+bool runs_agree(const struct run *a, const struct run *b, double relative)
+{
+    for (int64_t r = 0; r < b->input.shape.t; r++)
+        if (!same_lists(&a->index, r, &b->index, r))
+            return false;
+    return near_l2(a->pass.call.o, b->pass.call.o, b->count, relative);
+}

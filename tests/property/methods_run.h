@@ -67,4 +67,7 @@ void for_all(bool (*holds)(const struct setting *, struct run *));
 bool same_lists(const struct sps_index *a, int64_t i, const struct sps_index *b,
                 int64_t j);
 
+/* All rows of a chose as those of b; outputs within `relative` in L2. */
+bool runs_agree(const struct run *a, const struct run *b, double relative);
+
 #endif

@@ -128,9 +128,7 @@ static bool agree(uint64_t seed)
         same = peek(&ref, kept_names[k], &a) && peek(&cpu, kept_names[k], &b) &&
                same_tensor(&a, &b);
     }
-    for (int64_t r = 0; same && r < ref.input.shape.t; r++)
-        same = same_lists(&ref.index, r, &cpu.index, r);
-    same = same && near_l2(cpu.pass.call.o, ref.pass.call.o, ref.count, 2e-5);
+    same = same && runs_agree(&cpu, &ref, 2e-5);
     if (!same)
         run_report(&means[KEEP_INPUT], "cpu", &cpu);
     run_close(&ref);

@@ -134,10 +134,7 @@ static bool any_chunks(const char *backend, uint64_t seed)
     ok = run_open(&shared, backend, seed, &parts) && ok;
     for (int64_t chunk = SHARE; ok && chunk < 3 * SHARE; chunk++) {
         parts.pass.chunk = chunk;
-        ok = run_again(&parts) &&
-             near_l2(parts.pass.call.o, whole.pass.call.o, whole.count, 1e-6);
-        for (int64_t r = 0; ok && r < whole.input.shape.t; r++)
-            ok = same_lists(&parts.index, r, &whole.index, r);
+        ok = run_again(&parts) && runs_agree(&parts, &whole, 1e-6);
     }
     if (!ok)
         run_report(&shared, backend, &parts);
@@ -159,9 +156,7 @@ static bool agree(uint64_t seed)
     bool same = run_open(&shared, "ref", seed, &ref);
 
     same = run_open(&shared, "cpu", seed, &cpu) && same;
-    for (int64_t r = 0; same && r < ref.input.shape.t; r++)
-        same = same_lists(&ref.index, r, &cpu.index, r);
-    same = same && near_l2(cpu.pass.call.o, ref.pass.call.o, ref.count, 2e-5);
+    same = same && runs_agree(&cpu, &ref, 2e-5);
     if (!same)
         run_report(&shared, "cpu", &cpu);
     run_close(&ref);
